@@ -38,7 +38,13 @@ class MelmillError(Exception):
     exit_code = 1
 
     def __init__(
-        self, what: str, *, where: object = "", expected: object = "", got: object = "", do: str = ""
+        self,
+        what: str,
+        *,
+        where: object = "",
+        expected: object = "",
+        got: object = "",
+        do: str = "",
     ) -> None:
         parts = [f"{where}: {what}" if str(where) else what]
         parts += [f"expected {expected}"] if str(expected) else []

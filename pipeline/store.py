@@ -1,0 +1,338 @@
+"""Every path and every write goes through here.
+
+Reads: bytes of files, a stat cache. Does: atomic writes (temp, fsync, rename, fsync of the
+folder), the run lock, path checks, content hashes that are re-read only when a file's stamp moved.
+Writes: whatever it is given, under the artifacts root only.
+"""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import io
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from pipeline.errors import MelmillError
+
+TEMP = ".tmp-"  # every unfinished file's name starts so; a run sweeps them under the lock
+READ = 1 << 20  # bytes per read when hashing: past this size the read call no longer matters
+SPARE = 64 << 20  # bytes left free on the volume, so that logs and other programs go on
+
+_fault_counts: dict[str, int] = {}
+
+
+def fault_point(name: str) -> None:
+    """Die or fail here when MELMILL_FAULT says so ("rename:3" kills, "write:2:ENOSPC" raises).
+
+    For the kill and full-disk tests on systems without system-call injection.
+    """
+    wanted = os.environ.get("MELMILL_FAULT", "")
+    if not wanted.startswith(name + ":"):
+        return
+    _fault_counts[name] = _fault_counts.get(name, 0) + 1
+    count, _, code = wanted[len(name) + 1 :].partition(":")
+    if _fault_counts[name] == int(count):
+        if code:
+            raise OSError(getattr(errno, code), os.strerror(getattr(errno, code)))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def dump_json(value: Any, *, pretty: bool = False) -> bytes:
+    """JSON with sorted keys, ASCII only (odd file names stay escaped), never NaN."""
+    text = json.dumps(
+        value,
+        sort_keys=True,
+        ensure_ascii=True,
+        allow_nan=False,
+        indent=1 if pretty else None,
+        separators=None if pretty else (",", ":"),
+    )
+    return text.encode() + b"\n"
+
+
+def digest(value: Any) -> str:
+    """sha256 of a JSON value: how keys are made."""
+    return hashlib.sha256(dump_json(value)).hexdigest()
+
+
+def load_json(path: Path, limit: int = 1 << 30) -> Any:
+    """A JSON file of ours. Damage is an error that says to delete it (it costs time only)."""
+    try:
+        if path.stat().st_size > limit:
+            raise ValueError(f"larger than {limit} bytes")
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as err:
+        raise MelmillError(
+            f"damaged file ({err})", where=path, do="delete it and run the same command again"
+        ) from err
+
+
+def inside(root: Path, relative: str) -> Path:
+    """The path of `relative` under `root`; refuses absolute paths, `..` and links that leave."""
+    path = root / relative
+    if "\0" in relative or os.path.isabs(relative) or ".." in relative.split("/"):
+        raise MelmillError("path leaves its folder", where=root, got=repr(relative))
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise MelmillError("link leaves its folder", where=root, got=repr(relative))
+    return path
+
+
+def _sync_folder(folder: Path) -> None:
+    fault_point("syncdir")
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class Sink(io.RawIOBase):
+    """An unfinished file: counts and hashes what is written to it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.size = 0
+        self.hash = hashlib.sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        self.hash.update(view)
+        done = 0
+        while done < len(view):  # write(2) may take less than it is given
+            fault_point("write")
+            done += os.write(self.descriptor, view[done:])
+        self.size += done
+        return done
+
+
+@contextlib.contextmanager
+def sealed(path: Path) -> Iterator[Sink]:
+    """Write a file that appears under its name whole, on disk, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temp = path.parent / f"{TEMP}{os.getpid()}-{uuid.uuid4().hex[:12]}"
+    descriptor = -1
+    try:
+        fault_point("open")
+        descriptor = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        sink = Sink(descriptor)
+        yield sink
+        fault_point("fsync")
+        os.fsync(descriptor)
+        os.close(descriptor)
+        descriptor = -1
+        fault_point("rename")
+        os.rename(temp, path)
+        _sync_folder(path.parent)
+    except OSError as err:
+        raise _write_error(path, err) from err
+    finally:
+        if descriptor >= 0:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+        with contextlib.suppress(OSError):
+            temp.unlink()
+
+
+def _write_error(path: Path, err: OSError) -> MelmillError:
+    hints = {
+        errno.ENOSPC: "free some space or set ARTIFACTS= to a larger disk",
+        errno.EDQUOT: "your quota is used up: free some space or set ARTIFACTS= elsewhere",
+        errno.EROFS: "the disk is read-only: set ARTIFACTS= to a folder you can write",
+        errno.EACCES: "you may not write there: set ARTIFACTS= to a folder you can write",
+    }
+    do = hints.get(err.errno or 0, "mend the disk") + ", then run the same command again"
+    free = ""
+    with contextlib.suppress(OSError):
+        free = f"{shutil.disk_usage(path.parent).free >> 20} MiB free"
+    return MelmillError(f"cannot write: {err.strerror}", where=path, got=free, do=do)
+
+
+def write_bytes(path: Path, data: bytes | memoryview) -> str:
+    """Seal `data` under `path`; returns its sha256."""
+    with sealed(path) as sink:
+        sink.write(data)
+    return sink.hash.hexdigest()
+
+
+def write_if_changed(path: Path, data: bytes) -> bool:
+    """Seal `data` unless the file holds just that already."""
+    with contextlib.suppress(OSError):
+        if path.stat().st_size == len(data) and path.read_bytes() == data:
+            return False
+    write_bytes(path, data)
+    return True
+
+
+def remove(path: Path) -> None:
+    fault_point("unlink")
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+
+
+def sweep(folder: Path, keep: set[str]) -> list[str]:
+    """Remove the files of `folder` that nothing names any more; returns their names."""
+    gone = []
+    if folder.is_dir():
+        for entry in sorted(os.scandir(folder), key=lambda item: item.name):
+            if entry.is_file(follow_symlinks=False) and entry.name not in keep:
+                remove(Path(entry.path))
+                gone.append(entry.name)
+    return gone
+
+
+def sweep_temps(root: Path) -> None:
+    """Remove what a killed run left half-written. Call with the lock held."""
+    for folder, _, names in os.walk(root):
+        for name in names:
+            if name.startswith(TEMP):
+                remove(Path(folder) / name)
+
+
+def need_space(folder: Path, need: int) -> None:
+    """Refuse to start what cannot fit on the volume of `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if need + SPARE > free:
+        raise MelmillError(
+            "too little disk space",
+            where=folder,
+            expected=f"about {(need + SPARE) >> 20} MiB",
+            got=f"{free >> 20} MiB free",
+            do="free some space or set ARTIFACTS= to a larger disk",
+        )
+
+
+def _need_writable(root: Path) -> None:
+    """Fail at the start of a run, not hours later. Asks the kernel, so that nothing is written."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise _write_error(root, err) from err
+    if not os.access(root, os.W_OK | os.X_OK):
+        raise _write_error(root, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+
+
+def _holder(descriptor: int) -> str:
+    """Who holds the lock, from the kernel's own table: nothing is written to name ourselves."""
+    inode = os.fstat(descriptor).st_ino
+    with contextlib.suppress(OSError, ValueError, IndexError, psutil.Error):
+        for line in Path("/proc/locks").read_text().splitlines():
+            words = line.split()
+            if words[1] == "FLOCK" and int(words[5].split(":")[2]) == inode:
+                process = psutil.Process(int(words[4]))
+                since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(process.create_time()))
+                command = " ".join(process.cmdline()[-6:])
+                return (
+                    f"'{command}', process {process.pid} on {socket.gethostname()} since {since}"
+                )
+    return "a process that this machine cannot name"
+
+
+@contextlib.contextmanager
+def lock(root: Path) -> Iterator[None]:
+    """Hold `root`/.lock for one run. A second run is refused at once and told who holds it.
+
+    flock, not a pid file: the kernel frees it when the holder dies, however it dies.
+    """
+    _need_writable(root)
+    descriptor = os.open(root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as err:
+            raise MelmillError(
+                "another run is using this folder",
+                where=root,
+                got=_holder(descriptor),
+                do="wait for it, stop it, or set ARTIFACTS= to another folder",
+            ) from err
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def sha256_file(path: Path) -> str:
+    result = hashlib.sha256()
+    with open(path, "rb", buffering=0) as file:
+        while chunk := file.read(READ):
+            result.update(chunk)
+    return result.hexdigest()
+
+
+Stamp = tuple[int, int, int, int]
+
+
+def stamp(status: os.stat_result) -> Stamp:
+    """What must be unchanged for a file not to be read again.
+
+    ctime is the kernel's own clock: a tool can set mtime back, but not ctime.
+    """
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+def settle(newest_ctime_ns: int) -> None:
+    """Wait until a later change of a file must show in its ctime.
+
+    A file changed twice within one tick of the file system's clock shows one stamp. Kernel
+    ticks are at most 10 ms; a stamp of whole seconds tells of a file system that counts in those.
+    """
+    tick = 2_000_000_000 if newest_ctime_ns % 1_000_000_000 == 0 else 20_000_000
+    wait = newest_ctime_ns + tick - time.time_ns()
+    if 0 < wait <= tick:
+        time.sleep(wait / 1e9)
+
+
+class Hashes:
+    """sha256 by path, read again only when the stamp moved. Lives in one JSON file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.known: dict[str, tuple[Stamp, str]] = {}
+        self.seen: dict[str, tuple[Stamp, str]] = {}
+        with contextlib.suppress(OSError, MelmillError, ValueError, TypeError, AttributeError):
+            for name, (mark, sha) in load_json(path).items():
+                self.known[name] = (tuple(mark), str(sha))
+
+    def learn(self, path: Path, sha: str) -> None:
+        """Take the hash of a file that this run has just written."""
+        self.seen[os.fspath(path)] = (stamp(os.stat(path)), sha)
+
+    def of(self, path: Path) -> str:
+        name = os.fspath(path)
+        mark = stamp(os.stat(path))
+        found = self.seen.get(name) or self.known.get(name)
+        if found is None or found[0] != mark:
+            found = (mark, sha256_file(path))
+        self.seen[name] = found
+        return found[1]
+
+    def forget(self, path: Path) -> None:
+        self.seen.pop(os.fspath(path), None)
+        self.known.pop(os.fspath(path), None)
+
+    def save(self, keep_unseen: bool) -> None:
+        table = (self.known if keep_unseen else {}) | self.seen
+        if table == self.known:
+            return
+        settle(max((mark[2] for mark, _ in table.values()), default=0))
+        write_bytes(self.path, dump_json(table))
+
+
+def say(text: str) -> None:
+    """One line to a person; stdout stays free for results."""
+    print(text, file=sys.stderr, flush=True)
