@@ -1,0 +1,307 @@
+"""A recipe: every number of one data set, read from TOML, typed, frozen, checked.
+
+Reads: pipeline/recipes/*.toml or a user's own file. Does: turns tables into frozen dataclasses;
+an unknown key or a wrong type is an error that names the key, the value and the nearest valid key.
+Writes: nothing.
+"""
+
+import dataclasses
+import difflib
+import re
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import UsageError
+
+SHIPPED = Path(__file__).parent / "recipes"
+
+Need = typing.Literal["none", "label", "tags", "speakers"]
+Role = typing.Literal["clean", "noise", "music", "labelled"]
+Noise = typing.Literal["white", "pink", "brown", "ambient", "babble"]
+
+
+@dataclass(frozen=True)
+class Select:
+    """Which recordings feed the recipe."""
+
+    roles: tuple[Role, ...]
+    needs: Need = "none"
+
+
+@dataclass(frozen=True)
+class Audio:
+    """What every recording becomes before it is cut. Channels are averaged."""
+
+    rate: int  # Hz
+    resample: typing.Literal["MQ", "HQ", "VHQ"] = "HQ"  # soxr quality
+
+
+@dataclass(frozen=True)
+class Window:
+    """How recordings are cut into examples."""
+
+    samples: int  # samples at audio.rate
+    hop: int  # samples from one window to the next
+    pad: typing.Literal["zero", "repeat"] = "zero"  # what fills a window that ends early
+    min_fill: float = 0.5  # a last window filled less than this is dropped (a first one never is)
+    edges: typing.Literal["window", "recording"] = "window"  # where spectral frames see neighbours
+    most: int = 0  # windows per recording; 0 is all
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Clean windows mixed with noise: one mixture per window and value."""
+
+    kind: typing.Literal["level", "snr"]
+    values: tuple[float, ...]  # standard deviations (level) or dB (snr)
+    noises: tuple[Noise, ...]
+    speech_level: typing.Literal["p56", "rms"] = "rms"  # what SNR is measured over
+    materialise: bool = True  # false: store clean windows, noise and the plan; the loader mixes
+    track: float = 10.0  # seconds in one stored noise track
+    tracks: int = 12  # stored tracks of each synthetic kind (and of babble) per split
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One stored feature, all of them from one STFT of the stored input."""
+
+    kind: typing.Literal["mel", "mfcc", "vector"]
+    n_fft: int  # samples
+    hop: int  # samples
+    mels: int
+    win: int = 0  # samples; 0 is n_fft
+    fmin: float = 0.0  # Hz
+    fmax: float = 0.0  # Hz; 0 is half the rate
+    scale: typing.Literal["slaney", "htk"] = "slaney"
+    norm: typing.Literal["slaney", "none"] = "slaney"
+    log: typing.Literal["none", "db", "log10_1p", "ln"] = "none"
+    ref: float = 1.0  # power that is 0 dB; 0 is the window's own peak
+    amin: float = 1e-10  # smallest power told apart
+    top_db: float = 0.0  # dB under the peak where values are held; 0 is off
+    c: float = 10000.0  # log10(1 + c x)
+    eps: float = 1e-6  # ln(x + eps)
+    count: int = 20  # MFCCs
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What an example is labelled with."""
+
+    kind: typing.Literal["none", "class", "tags", "activity"] = "none"
+    top: int = 50  # tags: the most frequent ones
+    speakers: int = 4  # activity: most speakers in one window, in order of appearance
+    frame: int = 0  # activity: samples per label frame
+
+
+@dataclass(frozen=True)
+class Output:
+    """What is stored, and how."""
+
+    fields: tuple[str, ...]
+    formats: tuple[typing.Literal["hdf5", "tfrecord"], ...]
+    shard_mb: int = 32  # MiB of examples in one shard, about
+
+
+@dataclass(frozen=True)
+class Recipe:
+    name: str
+    about: str
+    select: Select
+    audio: Audio
+    window: Window
+    output: Output
+    mix: Mix | None = None
+    labels: Labels = field(default_factory=Labels)
+    features: dict[str, Feature] = field(default_factory=dict)
+
+    def numbers(self) -> dict[str, Any]:
+        """What decides an example's bytes, given its input: goes into every task's key."""
+        table = dataclasses.asdict(self)
+        used = {name: table["features"][name] for name in self.features if name in self.stored()}
+        keep = {name: table[name] for name in ("audio", "window", "mix", "labels")}
+        return {**keep, "features": used, "fields": list(self.stored())}
+
+    def stored(self) -> tuple[str, ...]:
+        return self.output.fields
+
+    def resolved(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def load(names: typing.Iterable[str]) -> list[Recipe]:
+    """Recipes by shipped name, profile name (`diarization-optimized`) or path; none named is all."""
+    shipped = {path.stem: path for path in sorted(SHIPPED.glob("*.toml"))}
+    everything = {r.name: r for path in shipped.values() for r in _read(path)}
+    found: dict[str, Recipe] = {}
+    for name in list(names) or list(shipped):
+        if name in shipped:
+            chosen = _read(shipped[name])
+        elif name in everything:
+            chosen = [everything[name]]
+        elif name.endswith(".toml") or "/" in name:
+            chosen = _read(Path(name))
+        else:
+            raise UsageError(
+                f"no recipe {name!r}",
+                expected="one of " + ", ".join(sorted({*shipped, *everything})),
+                do=_nearest(name, [*shipped, *everything]) or "name one, or give a path to a .toml",
+            )
+        for recipe in chosen:
+            if found.get(recipe.name, recipe) != recipe:
+                raise UsageError(
+                    f"two recipes are called {recipe.name!r}", do="rename one (its `name` key)"
+                )
+            found[recipe.name] = recipe
+    return list(found.values())
+
+
+def _nearest(word: str, words: typing.Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(words), n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else ""
+
+
+def _read(path: Path) -> list[Recipe]:
+    """The recipes of one file: one, or one for each of its profiles."""
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
+        raise UsageError(f"cannot read the recipe: {err}", where=path) from err
+    profiles = table.pop("profiles", {})
+    if not isinstance(profiles, dict) or not all(isinstance(p, dict) for p in profiles.values()):
+        raise UsageError("profiles must be tables", where=path)
+    named = [(f"-{name}", changes) for name, changes in profiles.items()] or [("", {})]
+    return [_recipe(_merge(table, changes), suffix, path) for suffix, changes in named]
+
+
+def _merge(table: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(table)
+    for key, value in changes.items():
+        old = merged.get(key)
+        nested = isinstance(old, dict) and isinstance(value, dict)
+        merged[key] = _merge(old, value) if nested else value  # type: ignore[arg-type]
+    return merged
+
+
+def _recipe(table: dict[str, Any], suffix: str, path: Path) -> Recipe:
+    recipe: Recipe = _typed(Recipe, table, "", path)
+    recipe = dataclasses.replace(recipe, name=recipe.name + suffix)
+    for good, key, value, wanted in _rules(recipe):
+        if not good:
+            raise UsageError(f"{key} = {value!r}", where=path, expected=wanted)
+    return recipe
+
+
+def _typed(kind: Any, value: Any, key: str, path: Path) -> Any:
+    """`value` as `kind`, or an error that names the key."""
+    if dataclasses.is_dataclass(kind):
+        return _table(kind, value, key, path)
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):  # the only unions here are with None
+        return _typed(args[0], value, key, path)
+    if origin is tuple and isinstance(value, list):
+        return tuple(_typed(args[0], v, f"{key}[{i}]", path) for i, v in enumerate(value))
+    if origin is dict and isinstance(value, dict):
+        return {k: _typed(args[1], v, f"{key}.{k}", path) for k, v in value.items()}
+    if origin is typing.Literal:
+        if value in args:
+            return value
+        wanted = "one of " + ", ".join(map(str, args))
+        raise UsageError(f"{key} = {value!r}", where=path, expected=wanted)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(kind, type) and type(value) is kind:
+        return value
+    wanted = getattr(kind, "__name__", "a list" if origin is tuple else "a table")
+    raise UsageError(f"{key} = {value!r}", where=path, expected=wanted, got=type(value).__name__)
+
+
+def _table(kind: Any, value: Any, key: str, path: Path) -> Any:
+    if not isinstance(value, dict):
+        raise UsageError(f"{key} = {value!r}", where=path, expected="a table")
+    hints = typing.get_type_hints(kind)
+    for name in value:
+        if name not in hints:
+            where = f"{key}.{name}" if key else name
+            raise UsageError(
+                f"unknown key {where} = {value[name]!r}",
+                where=path,
+                expected="one of " + ", ".join(hints),
+                do=_nearest(name, hints),
+            )
+    for f in dataclasses.fields(kind):
+        must = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        if must and f.name not in value:
+            raise UsageError(f"missing key {key + '.' if key else ''}{f.name}", where=path)
+    prefix = f"{key}." if key else ""
+    return kind(**{n: _typed(hints[n], v, prefix + n, path) for n, v in value.items()})
+
+
+def _rules(r: Recipe) -> typing.Iterator[tuple[bool, str, Any, str]]:
+    """(holds, key, value, what is expected): what the types alone cannot say."""
+    yield bool(re.fullmatch(r"[a-z0-9][a-z0-9-]{0,60}", r.name)), "name", r.name, "a-z 0-9 -"
+    yield bool(r.select.roles), "select.roles", r.select.roles, "at least one role"
+    yield 4000 <= r.audio.rate <= 384000, "audio.rate", r.audio.rate, "4000 to 384000 Hz"
+    w = r.window
+    longest = 600 * r.audio.rate  # a window is held in memory whole
+    yield 1 <= w.samples <= longest, "window.samples", w.samples, f"1 to {longest} (ten minutes)"
+    yield w.hop >= 1, "window.hop", w.hop, "1 or more"
+    yield 0 <= w.min_fill <= 1, "window.min_fill", w.min_fill, "0 to 1"
+    yield w.most >= 0, "window.most", w.most, "0 (all) or more"
+    yield 1 <= r.output.shard_mb <= 256, "output.shard_mb", r.output.shard_mb, "1 to 256"
+    yield bool(r.output.formats), "output.formats", r.output.formats, "hdf5, tfrecord or both"
+    audio = {"clean", "noisy"} if r.mix else {"wave"}
+    label = {"class": {"label"}, "tags": {"tags"}, "activity": {"activity"}, "none": set[str]()}
+    known = audio | set(r.features) | label[r.labels.kind]
+    unknown = [f for f in r.output.fields if f not in known]
+    wanted = "some of " + ", ".join(sorted(known))
+    yield bool(r.output.fields) and not unknown, "output.fields", r.output.fields, wanted
+    yield len(set(r.output.fields)) == len(r.output.fields), "output.fields", "", "each field once"
+    for name, f in r.features.items():
+        yield from _feature_rules(f"features.{name}", f, r)
+    if r.labels.kind == "activity":
+        exact = r.labels.frame > 0 and w.samples % r.labels.frame == 0
+        yield exact, "labels.frame", r.labels.frame, "a divisor of window.samples"
+        yield 1 <= r.labels.speakers <= 16, "labels.speakers", r.labels.speakers, "1 to 16"
+    if r.mix:
+        yield from _mix_rules(r.mix, r)
+
+
+def _feature_rules(key: str, f: Feature, r: Recipe) -> typing.Iterator[tuple[bool, str, Any, str]]:
+    yield bool(re.fullmatch(r"[a-z][a-z0-9_]{0,30}", key[9:])), key, "", "a-z 0-9 _"
+    taken = {"wave", "noisy", "clean", "label", "tags", "activity", "source", "start", "valid"}
+    yield key[9:] not in taken, key, "", "a name that is not a field's own: " + ", ".join(taken)
+    yield 16 <= f.n_fft <= 65536, f"{key}.n_fft", f.n_fft, "16 to 65536"
+    yield 1 <= f.hop <= f.n_fft, f"{key}.hop", f.hop, "1 to n_fft"
+    yield 0 <= f.win <= f.n_fft, f"{key}.win", f.win, "0 (n_fft) to n_fft"
+    yield 1 <= f.mels <= f.n_fft // 2, f"{key}.mels", f.mels, "1 to n_fft / 2"
+    top = f.fmax or r.audio.rate / 2
+    yield 0 <= f.fmin < top <= r.audio.rate / 2, f"{key}.fmax", f.fmax, "fmin to half the rate"
+    yield f.amin > 0 and f.eps > 0 and f.c > 0, f"{key}.amin, eps, c", "", "more than 0"
+    yield 1 <= f.count <= f.mels, f"{key}.count", f.count, "1 to mels"
+    if r.window.edges == "recording":
+        exact = r.window.samples % f.hop == 0 and r.window.hop % f.hop == 0
+        yield exact, f"{key}.hop", f.hop, "a divisor of window.samples and window.hop"
+        plain = f.kind == "mel" and f.ref > 0 and f.top_db == 0
+        yield plain, key, f.kind, "mel with a fixed ref and no top_db, for edges = recording"
+
+
+def _mix_rules(m: Mix, r: Recipe) -> typing.Iterator[tuple[bool, str, Any, str]]:
+    yield bool(m.values), "mix.values", m.values, "at least one"
+    yield len(set(m.values)) == len(m.values), "mix.values", m.values, "each value once"
+    low, high = (1e-6, 1.0) if m.kind == "level" else (-60.0, 60.0)
+    good = all(low <= v <= high for v in m.values)
+    yield good, "mix.values", m.values, f"{low} to {high} for kind = {m.kind}"
+    yield bool(m.noises), "mix.noises", m.noises, "at least one"
+    yield 1 <= m.tracks <= 1000, "mix.tracks", m.tracks, "1 to 1000"
+    shortest = r.window.samples / r.audio.rate
+    yield shortest <= m.track <= 60, "mix.track", m.track, f"{shortest:.2f} (a window) to 60 s"
+    whole = r.window.edges == "window"
+    yield whole, "window.edges", r.window.edges, "window, when there is a [mix] table"
+    if not m.materialise:
+        plain = set(r.output.fields) <= {"clean"}
+        yield plain, "output.fields", r.output.fields, 'only "clean" when materialise = false'
