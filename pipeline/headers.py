@@ -1,0 +1,230 @@
+"""Reads the first bytes of an untrusted audio file and finds what its header claims.
+
+Reads: an open descriptor, with pread only. Does: names the container by its content, never by its
+suffix, and compares declared sizes with the size of the file, because decoders read cut files
+without a word. Writes nothing; a false claim raises `Rejected`.
+"""
+
+import os
+import re
+import struct
+from dataclasses import dataclass
+
+from pipeline.errors import Rejected
+
+HEAD = 4096  # bytes; one page holds the header of nearly every file
+_SEARCH = 65536  # bytes looked through for the first MPEG frame; the longest Ogg page is 65,307
+_CHUNKS = 4096  # more chunks than this is an attack, not a recording
+
+_W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
+_W64_DATA = bytes.fromhex("64617461f3acd3118cd100c04f8edb8a")
+_ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+
+# container: first chunk, chunk header, size counts the header, alignment, the audio's chunk,
+# bytes before the first sample inside it (AIFF-C draft 1991: offset, block size; CAF: edit count)
+_LAYOUT = {
+    "wav": (12, struct.Struct("<4sI"), 0, 2, b"data", 0),
+    "rifx": (12, struct.Struct(">4sI"), 0, 2, b"data", 0),
+    "aiff": (12, struct.Struct(">4sI"), 0, 2, b"SSND", 8),
+    "w64": (40, struct.Struct("<16sQ"), 24, 8, _W64_DATA, 0),
+    "caf": (8, struct.Struct(">4sq"), 0, 1, b"data", 4),
+}
+_PYAV = {  # offset, magic, demuxer; never one that can point to other files (playlists)
+    "mov": ((4, b"ftyp"), (4, b"moov"), (4, b"mdat")),
+    "matroska": ((0, b"\x1a\x45\xdf\xa3"),),
+    "asf": ((0, _ASF),),
+    "amr": ((0, b"#!AMR"),),
+}
+PYAV_FAMILIES = frozenset(_PYAV) | {"aac"}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the first bytes say: the container, where decoding starts and what is counted."""
+
+    family: str
+    start: int = 0  # bytes before the first MPEG frame that are no audio
+    counted: bool = True  # False: MPEG audio that declares no length
+    slack: int = 0  # frames by which an honest count may be off
+
+
+def inspect(fd: int, size: int) -> Claim:
+    """Name the container and check its sizes; raises `Rejected`."""
+    head = os.pread(fd, HEAD, 0)
+    if not head:
+        raise Rejected("empty", "0 bytes")
+    family = _family(head)
+    if family in _LAYOUT:
+        _check_chunks(fd, size, head, family)
+    elif family == "au":
+        _check_au(size, head)
+    elif family == "nist":
+        _check_nist(size, head)
+    elif family == "ogg":
+        _check_ogg(fd, size)
+    elif not family:
+        return _mpeg(fd, size, head)
+    return Claim(family)
+
+
+def _family(head: bytes) -> str:
+    """Container by magic number; "" where only a search can tell (MPEG audio)."""
+    tag = head[:4]
+    if head[8:12] == b"WAVE" and tag in (b"RIFF", b"RF64", b"RIFX"):
+        return "rifx" if tag == b"RIFX" else "wav"
+    if tag == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return "aiff"
+    if head[:16] == _W64_RIFF:
+        return "w64"
+    simple = {b"caff": "caf", b"fLaC": "flac", b"OggS": "ogg", b".snd": "au", b"dns.": "au"}
+    if tag in simple:
+        return simple[tag]
+    if head[:7] == b"NIST_1A":
+        return "nist"
+    for demuxer, magics in _PYAV.items():
+        if any(head[at : at + len(magic)] == magic for at, magic in magics):
+            return demuxer
+    return ""
+
+
+def _declared(declared: int, start: int, size: int, more: bool = False) -> None:
+    """Compare a declared byte count with what the file holds from `start` on.
+
+    Streams get a count that means "to the end": 2^32-1 (ffmpeg) or 0x7FFFF000 (SoX), both also
+    rounded down to whole frames, hence the two windows.
+    """
+    held = size - start
+    if held <= 0:
+        raise Rejected("empty", "a header without audio")
+    if declared >= 0xFFFFFE00 and declared <= 0xFFFFFFFF:
+        return
+    if 0x7FFFEE00 <= declared <= 0x80000000:
+        return
+    if declared <= 0:
+        if more:
+            raise Rejected("empty", "a header that declares 0 bytes of audio")
+        raise Rejected("bad_header", f"0 bytes of audio declared, {held} bytes follow")
+    if declared > held:
+        raise Rejected("truncated", f"{declared} bytes of audio declared, {held} in the file")
+
+
+def _check_chunks(fd: int, size: int, head: bytes, family: str) -> None:
+    at, form, own, align, wanted, skip = _LAYOUT[family]
+    for _ in range(_CHUNKS):
+        raw = head[at : at + form.size] if at + form.size <= len(head) else b""
+        raw = raw or os.pread(fd, form.size, at)
+        if len(raw) < form.size:
+            raise Rejected("truncated", f"the file ends at {size} bytes, before any audio chunk")
+        name, length = form.unpack(raw)
+        body, length = at + form.size, length - own
+        if name == wanted:
+            if head[:4] == b"RF64" and length == 0xFFFFFFFF and head[12:16] == b"ds64":
+                length = struct.unpack_from("<Q", head, 28)[0]
+            if family == "caf" and length == -1:
+                length, skip = size - body, 4
+            rest = os.pread(fd, form.size, body + max(length, 0))
+            _declared(length - skip, body + skip, size, more=_is_chunk(rest, size))
+            return
+        if length < 0:
+            break
+        at = body + -(-length // align) * align
+    raise Rejected("bad_header", "its chunks do not lead to the audio")
+
+
+def _is_chunk(raw: bytes, size: int) -> bool:
+    """A four-letter name and a length that fits: a further chunk, not samples."""
+    if len(raw) < 8 or not re.fullmatch(rb"[A-Za-z0-9_ ]{4}", raw[:4]):
+        return False
+    return min(int.from_bytes(raw[4:8], "little"), int.from_bytes(raw[4:8], "big")) < size
+
+
+def _check_au(size: int, head: bytes) -> None:
+    if len(head) < 24:
+        raise Rejected("truncated", f"an AU header needs 24 bytes, got {len(head)}")
+    start, declared = struct.unpack_from(">II" if head[:1] == b"." else "<II", head, 4)
+    _declared(declared, start, size)
+
+
+def _check_nist(size: int, head: bytes) -> None:
+    fields = {k: int(v) for k, v in re.findall(rb"(sample_\w+|channel_count) -i (\d{1,12})", head)}
+    start = re.match(rb"NIST_1A\n\s*(\d{1,6})\n", head)
+    if start is None or b"sample_count" not in fields:
+        raise Rejected("bad_header", "a NIST header without its size or sample count")
+    width = fields.get(b"sample_n_bytes", 1) * fields.get(b"channel_count", 1)
+    _declared(fields[b"sample_count"] * width, int(start[1]), size)
+
+
+def _check_ogg(fd: int, size: int) -> None:
+    """The last whole page must carry the end-of-stream flag (RFC 3533, 0x04)."""
+    first = max(size - _SEARCH, 0)
+    tail = os.pread(fd, _SEARCH, first)
+    at = tail.rfind(b"OggS")
+    while at >= 0:
+        segments = tail[at + 26] if at + 27 <= len(tail) else 0
+        end = at + 27 + segments + sum(tail[at + 27 : at + 27 + segments])
+        if at + 27 + segments <= len(tail) and end <= len(tail):
+            if tail[at + 5] & 4:
+                return
+            break
+        at = tail.rfind(b"OggS", 0, at)
+    raise Rejected("truncated", "the last Ogg page is cut or is not marked as the end")
+
+
+# ISO 11172-3 and 13818-3, layer III: kbit/s by the header's four bits; Hz by version and two bits
+_KBITS = {
+    3: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    2: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
+
+
+def _frame(raw: bytes, at: int) -> tuple[int, int]:
+    """Length of the layer III frame at `at` in bytes and in samples; (0, 0) if there is none."""
+    if at + 4 > len(raw) or raw[at] != 0xFF or raw[at + 1] & 0xE6 != 0xE2:
+        return 0, 0
+    version, bits, rate = raw[at + 1] >> 3 & 3, raw[at + 2] >> 4, raw[at + 2] >> 2 & 3
+    if version == 1 or bits in (0, 15) or rate == 3:
+        return 0, 0
+    full = version == 3
+    kbits = _KBITS[3 if full else 2][bits]
+    length = (144000 if full else 72000) * kbits // _RATES[version][rate] + (raw[at + 2] >> 1 & 1)
+    return length, 1152 if full else 576
+
+
+def _mpeg(fd: int, size: int, head: bytes) -> Claim:
+    """MPEG audio behind tags and junk: two frames of one kind in a row."""
+    base = 0
+    while head[:3] == b"ID3" and len(head) >= 10:
+        tag = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
+        base += 10 + tag + (10 if head[5] & 0x10 else 0)
+        head = os.pread(fd, HEAD, base)
+        if _family(head) == "flac":
+            return Claim("flac")
+    if head[:1] == b"\xff" and len(head) > 1 and head[1] & 0xF6 == 0xF0:
+        return Claim("aac")
+    raw = os.pread(fd, _SEARCH, base)
+    at = raw.find(b"\xff")
+    while at >= 0:
+        length, samples = _frame(raw, at)
+        after = at + length
+        same = raw[after : after + 2] == raw[at : at + 2] and _frame(raw, after)[1] == samples
+        if length and (same or base + after == size):
+            return _xing(fd, size, base + at, raw[at : at + 200], (length, samples))
+        at = raw.find(b"\xff", at + 1)
+    raise Rejected("not_audio", f"no known audio format; it begins with {head[:8]!r}")
+
+
+def _xing(fd: int, size: int, start: int, raw: bytes, first: tuple[int, int]) -> Claim:
+    """Read the count of frames and bytes in the Xing or Info tag, where the encoder wrote one."""
+    at = max(raw.find(b"Xing", 0, 44), raw.find(b"Info", 0, 44))
+    flags = int.from_bytes(raw[at + 4 : at + 8], "big") if at > 0 else 0
+    if not flags & 1:
+        return Claim("mp3", start, counted=False)
+    if flags & 2:
+        end = start + int.from_bytes(raw[at + 12 : at + 16], "big")
+        rest = os.pread(fd, HEAD, end) if end < size else b""
+        length, samples = _frame(rest, 0)
+        if length and _frame(rest, length)[1] == samples == first[1]:
+            raise Rejected("bad_header", f"audio goes on after the declared end at byte {end}")
+    # One frame of slack: encoders disagree whether the frame with the tag counts.
+    return Claim("mp3", start, slack=first[1])
