@@ -1,0 +1,99 @@
+"""Entries, and reading the tables that lie beside audio.
+
+Reads: text under the data folder, with a size limit. Does: names what is known of one file, and
+splits tables into rows. Writes nothing.
+"""
+
+import csv
+import io
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from pipeline.errors import UsageError
+from pipeline.rttm import Segment
+
+ROLES = ("clean", "noise", "music", "labelled")
+# What people call the roles, in a column or as a folder's name.
+ROLE_NAMES = {
+    **{role: role for role in ROLES},
+    **{"speech": "clean", "voices": "clean", "noises": "noise", "conversations": "labelled"},
+}
+SPLIT_NAMES = {
+    **{name: "train" for name in ("train", "training")},
+    **{name: "valid" for name in ("valid", "val", "validation", "dev")},
+    **{name: "test" for name in ("test", "testing", "eval")},
+}
+MAX_LIST_BYTES = 256 * 2**20  # two million rows of 128 bytes; no list is larger, a bomb may be
+
+Reject = tuple[str, str, str]  # path, code, detail
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file and what its folder says about it."""
+
+    path: str  # relative to the root, posix; odd bytes as lone surrogates
+    role: str  # clean | noise | music | labelled
+    label: str = ""  # class name, "" if none
+    group: str = ""  # speaker, source recording, artist; "" = the file is its own group
+    split: str = ""  # official train | valid | test, "" if the corpus has none
+    fold: int | None = None  # official fold
+    tags: tuple[str, ...] = ()
+    segments: tuple[Segment, ...] = ()  # start and end in seconds, label or speaker
+    segment_kind: str = ""  # "" | "label" | "speaker"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What every layout is asked about; hidden files are already gone."""
+
+    root: Path
+    files: tuple[str, ...]  # sorted
+    audio: tuple[str, ...]  # those of them with an audio suffix, sorted
+    role: str  # the user's role for files whose layout does not say
+
+
+@dataclass
+class Found:
+    """What a layout makes of a folder."""
+
+    entries: list[Entry] = field(default_factory=list)
+    rejected: list[Reject] = field(default_factory=list)
+
+
+def stem(path: str) -> str:
+    return PurePosixPath(path).stem
+
+
+def read_text(root: Path, path: str) -> str:
+    """A list's text; a byte that is not UTF-8 survives as a lone surrogate, as in file names."""
+    try:
+        with open(root / path, "rb") as file:
+            data = file.read(MAX_LIST_BYTES + 1)
+    except OSError as error:
+        raise UsageError("cannot read the list", where=path, got=error.strerror) from error
+    if len(data) > MAX_LIST_BYTES:
+        raise UsageError(
+            "list too large", where=path, expected=f"at most {MAX_LIST_BYTES} bytes", do="split it"
+        )
+    return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+
+
+def read_table(root: Path, path: str) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """Header names and (line, row) pairs of a comma, semicolon or tab separated table."""
+    text = read_text(root, path)
+    head = text.split("\n", 1)[0]
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=head.count))
+    try:
+        header = [name.strip() for name in next(lines, [])]
+        if len(set(header)) != len(header):
+            raise UsageError("two columns share a name", where=path, got=",".join(header))
+        rows = []
+        for cells in lines:
+            if any(cells):
+                row = dict(zip(header, cells, strict=False))
+                extra = {"": f"{len(cells)} cells"} if len(cells) > len(header) else {}
+                rows.append((lines.line_num, row | extra))
+    except csv.Error as error:
+        raise UsageError(f"not a table: {error}", where=f"{path}:{lines.line_num}") from error
+    return header, rows
