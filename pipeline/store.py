@@ -79,6 +79,22 @@ def load_json(path: Path, limit: int = 1 << 30) -> Any:
         ) from err
 
 
+def seal(value: dict[str, Any]) -> dict[str, Any]:
+    """`value` with the hash of itself: a flipped bit in a small file must not pass for data."""
+    return {**value, "seal": digest({k: v for k, v in value.items() if k != "seal"})}
+
+
+def load_sealed(path: Path) -> dict[str, Any]:
+    value = load_json(path)
+    if not isinstance(value, dict) or seal(value).get("seal") != value.get("seal"):
+        raise MelmillError(
+            "damaged file (its content does not match its seal)",
+            where=path,
+            do="delete it and run the same command again",
+        )
+    return value
+
+
 def inside(root: Path, relative: str) -> Path:
     """The path of `relative` under `root`; refuses absolute paths, `..` and links that leave."""
     path = root / relative
@@ -101,9 +117,11 @@ def _sync_folder(folder: Path) -> None:
 class Sink(io.RawIOBase):
     """An unfinished file: counts and hashes what is written to it."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, path: Path, hashed: bool) -> None:
         self.descriptor = descriptor
+        self.path = path
         self.size = 0
+        self.hashed = hashed
         self.hash = hashlib.sha256()
 
     def writable(self) -> bool:
@@ -111,17 +129,21 @@ class Sink(io.RawIOBase):
 
     def write(self, data: Any) -> int:
         view = memoryview(data).cast("B")
-        self.hash.update(view)
+        if self.hashed:
+            self.hash.update(view)
         done = 0
-        while done < len(view):  # write(2) may take less than it is given
-            fault_point("write")
-            done += os.write(self.descriptor, view[done:])
+        try:
+            while done < len(view):  # write(2) may take less than it is given
+                fault_point("write")
+                done += os.write(self.descriptor, view[done:])
+        except OSError as err:  # told apart here from the errors of what is being read
+            raise _write_error(self.path, err) from err
         self.size += done
         return done
 
 
 @contextlib.contextmanager
-def sealed(path: Path) -> Iterator[Sink]:
+def sealed(path: Path, hashed: bool = True) -> Iterator[Sink]:
     """Write a file that appears under its name whole, on disk, or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temp = path.parent / f"{TEMP}{os.getpid()}-{uuid.uuid4().hex[:12]}"
@@ -129,7 +151,7 @@ def sealed(path: Path) -> Iterator[Sink]:
     try:
         fault_point("open")
         descriptor = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        sink = Sink(descriptor)
+        sink = Sink(descriptor, path, hashed)
         yield sink
         fault_point("fsync")
         os.fsync(descriptor)

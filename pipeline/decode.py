@@ -1,0 +1,359 @@
+"""Stage 2: every file decoded once.
+
+Reads: the manifest and the audio files it names. Does: streams each file through its decoder into
+sealed packs at its native rate; a recording that stands in an older pack is copied, not decoded
+again. Writes: pcm/<bits>.<key>.pcm, then pcm/index.json, which is the commit point.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pipeline import buckets, code, codecs, jobs, store
+from pipeline.errors import MelmillError, Rejected
+from pipeline.pcm import Pack, PackWriter, Recording
+from pipeline.progress import Progress
+from pipeline.scan import Manifest, Record
+
+PACK = 32 << 20  # bytes of source files in one pack: what a kill can cost each worker
+PATIENCE = 60.0  # seconds a file may take, plus one for each of its MiB
+PASSING = {"changed", "unreadable"}  # reasons that may be gone by the next run
+
+
+@dataclass(frozen=True)
+class Source:
+    id: str
+    path: str  # absolute
+    stamp: store.Stamp | None  # as the scan saw it
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Task:
+    """One pack."""
+
+    folder: str
+    notes: str  # folder where a worker notes which file it is inside
+    name: str  # <bits>.<key>.pcm
+    key: str
+    decoder: str
+    sources: tuple[Source, ...]
+    older: dict[str, str]  # id -> pack that holds it already
+    condemned: dict[str, tuple[str, str]]  # id -> why it is not tried again
+
+
+@dataclass
+class Decoded:
+    """What the packs hold."""
+
+    folder: Path
+    key: str
+    packs: dict[str, str]  # id -> pack name
+    recordings: dict[str, Recording]
+    rejected: dict[str, tuple[str, str]]
+    done: int = 0  # files decoded by this run
+    seconds: float = 0.0  # of audio, decoded by this run
+
+
+def decoder_version() -> str:
+    return store.digest([code.version("codecs"), code.version("pcm"), codecs.library_versions()])
+
+
+def decode(manifest: Manifest, root: Path, artifacts: Path, count: int) -> Decoded:
+    """Bring the packs of `artifacts`/pcm up to date with the manifest."""
+    folder = artifacts / "pcm"
+    notes = artifacts / ".cache" / "inside"
+    store.sweep(notes, set())
+    plan = _plan(manifest, root, folder, notes)
+    key = store.digest([task.key for task in plan])
+    table = folder / "index.json"
+    done = _committed(table, key)
+    if done is not None:
+        return done
+    store.need_space(folder, _estimate(manifest, {i for task in plan for i in task.older}))
+    decoded = _run(plan, folder, key, count)
+    store.write_if_changed(table, store.dump_json(store.seal(_index(decoded))))
+    store.sweep(folder, {"index.json", *decoded.packs.values(), *(t.name for t in plan)})
+    return decoded
+
+
+def _plan(manifest: Manifest, root: Path, folder: Path, notes: Path) -> list[Task]:
+    sources = [_source(record, root, manifest) for record in manifest.used()]
+    decoder = decoder_version()
+    groups = buckets.partition(sources, PACK, lambda s: s.id, lambda s: s.bytes)
+    keys = {bits: store.digest([decoder, [s.id for s in group]]) for bits, group in groups.items()}
+    names = {bits: f"{bits}.{keys[bits][:12]}.pcm" for bits in groups}
+    older = _older(folder, decoder)
+    return [
+        Task(
+            folder=os.fspath(folder),
+            notes=os.fspath(notes),
+            name=names[bits],
+            key=keys[bits],
+            decoder=decoder,
+            sources=tuple(group),
+            older={s.id: older[s.id] for s in group if s.id in older},
+            condemned={},
+        )
+        for bits, group in groups.items()
+    ]
+
+
+def _source(record: Record, root: Path, manifest: Manifest) -> Source:
+    path = store.inside(root, record.path)
+    return Source(record.id, os.fspath(path), manifest.stamps.get(record.path), record.bytes)
+
+
+def _older(folder: Path, decoder: str) -> dict[str, str]:
+    """Recordings that stand in a pack already, made by the same decoder."""
+    found: dict[str, str] = {}
+    for path in sorted(folder.glob("*.pcm")) if folder.is_dir() else ():
+        with contextlib.suppress(MelmillError, OSError, ValueError, KeyError):
+            pack = Pack(path)
+            if pack.decoder == decoder:
+                found |= dict.fromkeys(pack.recordings, os.fspath(path))
+    return found
+
+
+def _estimate(manifest: Manifest, stored: set[str]) -> int:
+    """Bytes the packs will need, about: a header's count is bounded by what a file can hold."""
+    total = 0
+    for record in manifest.used():
+        if record.id not in stored:
+            width = 2 if record.store == "int16" else 4
+            total += min(record.frames * width, 40 * record.bytes)
+    return total
+
+
+def _committed(table: Path, key: str) -> Decoded | None:
+    """The index as it stands, if it is the one wanted and every pack is there."""
+    try:
+        stored = store.load_sealed(table)
+        if stored["key"] != key or any(why in PASSING for why, _ in stored["rejected"].values()):
+            return None
+        folder = table.parent
+        for name, size in stored["packs"].items():
+            if (folder / name).stat().st_size != size:
+                return None
+        names = list(stored["packs"])
+        rows = stored["recordings"]
+        return Decoded(
+            folder=folder,
+            key=key,
+            packs={i: names[row[0]] for i, row in rows.items()},
+            recordings={i: Recording(*row[1:6], tuple(row[6])) for i, row in rows.items()},
+            rejected={i: (why, detail) for i, (why, detail) in stored["rejected"].items()},
+        )
+    except (OSError, MelmillError, KeyError, TypeError, ValueError, IndexError):
+        return None
+
+
+def _index(decoded: Decoded) -> dict[str, Any]:
+    names = sorted(set(decoded.packs.values()))
+    number = {name: i for i, name in enumerate(names)}
+    sizes = {name: (decoded.folder / name).stat().st_size for name in names}
+    rows = {
+        ident: [number[decoded.packs[ident]], *vars(recording).values()]
+        for ident, recording in decoded.recordings.items()
+    }
+    return {
+        "key": decoded.key, "packs": sizes, "recordings": rows, "rejected": decoded.rejected,
+    }  # fmt: skip
+
+
+def _run(plan: list[Task], folder: Path, key: str, count: int) -> Decoded:
+    decoded = Decoded(folder, key, {}, {}, {})
+    waiting = []
+    for task in plan:
+        if not _take(task, decoded):
+            waiting.append(task)
+    total = sum(len(task.sources) for task in waiting)
+    with Progress("decode", total) as bar:
+        for task, fresh in _packs(waiting, count):
+            if not _take(task, decoded, final=True):
+                raise MelmillError("a pack is gone", where=folder / task.name, do="run it again")
+            mine = [decoded.recordings[i] for i in fresh if i in decoded.recordings]
+            seconds = sum(r.frames / r.rate for r in mine)
+            decoded.done += len(fresh)
+            decoded.seconds += seconds
+            bar.step(len(task.sources), seconds)
+    return decoded
+
+
+def _take(task: Task, decoded: Decoded, final: bool = False) -> bool:
+    """Add a finished pack; false if it is missing, damaged, or worth another try."""
+    try:
+        pack = Pack(Path(task.folder) / task.name)
+    except (OSError, MelmillError, ValueError, KeyError):
+        return False
+    if not final and any(why in PASSING for why, _ in pack.rejected.values()):
+        return False
+    decoded.recordings |= pack.recordings
+    decoded.packs |= dict.fromkeys(pack.recordings, task.name)
+    decoded.rejected |= pack.rejected
+    return True
+
+
+def _packs(waiting: list[Task], count: int) -> Iterator[tuple[Task, list[str]]]:
+    """Make packs in workers. A file that kills its worker is tried once more alone, then left."""
+    condemned: dict[str, tuple[str, str]] = {}
+    left = {task.name: task for task in waiting}
+    while left:
+        tasks = [replace(task, condemned=dict(condemned)) for task in left.values()]
+        found: dict[str, tuple[str, str]] = {}
+
+        def recover(tasks: list[Task] = tasks, found: dict[str, tuple[str, str]] = found) -> None:
+            found.update(_culprits(tasks))
+            if found:
+                raise _Found
+
+        try:
+            for index, fresh in jobs.run(make_pack, tasks, count, recover):
+                del left[tasks[index].name]
+                yield tasks[index], fresh
+        except _Found:
+            condemned |= found
+
+
+class _Found(Exception):
+    """A file that kills its worker was found: plan the remaining packs without it."""
+
+
+def _culprits(tasks: list[Task]) -> dict[str, tuple[str, str]]:
+    """Which files, noted by dead workers, kill a process of their own too."""
+    sources = {source.id: source for task in tasks for source in task.sources}
+    found = {}
+    for note in sorted(Path(tasks[0].notes).iterdir()):
+        source = sources.get(note.read_text()[:64])
+        store.remove(note)
+        exitcode = _alone(source) if source else 0
+        if source and exitcode == -signal.SIGALRM:
+            found[source.id] = ("timeout", f"over {_limit(source):.0f} s")
+        elif source and exitcode < 0:
+            found[source.id] = ("decoder_crash", f"signal {-exitcode}")
+    return found
+
+
+def _alone(source: Source) -> int:
+    """Decode one file in a fresh process and throw the samples away; its exit code."""
+    process = multiprocessing.get_context("spawn").Process(target=_listen, args=(source,))
+    process.start()
+    process.join()
+    return process.exitcode or 0
+
+
+def _listen(source: Source) -> None:
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, _limit(source))
+    with contextlib.suppress(Rejected), codecs.open_sound(Path(source.path)) as r:
+        for _ in r.blocks():
+            pass
+
+
+def _limit(source: Source) -> float:
+    return PATIENCE + source.bytes / (1 << 20)
+
+
+@contextlib.contextmanager
+def _timed(source: Source) -> Iterator[None]:
+    """Let the kernel end this worker if a decoder hangs: Python's own handlers would wait."""
+    if not jobs.in_worker():
+        yield
+        return
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, _limit(source))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def make_pack(task: Task) -> list[str]:
+    """Write one pack; returns the ids that were decoded rather than copied. Runs in a worker."""
+    folder = Path(task.folder)
+    note = Path(task.notes) / str(os.getpid())
+    note.parent.mkdir(parents=True, exist_ok=True)
+    older = _open_older(task)
+    fresh: list[str] = []
+    with store.sealed(folder / task.name, hashed=False) as sink:
+        writer = PackWriter(sink, task.key, task.decoder)
+        for source in task.sources:
+            if source.id in task.condemned:
+                writer.rejected[source.id] = task.condemned[source.id]
+            elif not _copy(writer, source, older):
+                fresh.append(source.id)
+                note.write_text(source.id)
+                _decode_one(writer, source)
+        writer.close()
+    store.remove(note)
+    return fresh
+
+
+def _open_older(task: Task) -> dict[str, Pack]:
+    packs: dict[str, Pack] = {}
+    for path in set(task.older.values()):
+        with contextlib.suppress(OSError, MelmillError):
+            packs[path] = Pack(Path(path))
+    return {ident: packs[path] for ident, path in task.older.items() if path in packs}
+
+
+def _copy(writer: PackWriter, source: Source, older: dict[str, Pack]) -> bool:
+    """Take a recording from an older pack, if it is there and undamaged."""
+    pack = older.get(source.id)
+    if pack is None:
+        return False
+    r = pack.recordings[source.id]
+    last = len(r.crc)
+    blocks = (pack.raw(source.id, i, i + 1) for i in range(last))
+    try:
+        writer.add(source.id, r.rate, r.codec, r.dtype, blocks)
+    except MelmillError:
+        return False
+    return True
+
+
+def _decode_one(writer: PackWriter, source: Source) -> None:
+    try:
+        before = store.stamp(os.lstat(source.path))
+        touched = source.stamp is not None and before != source.stamp
+        if touched and store.sha256_file(Path(source.path)) != source.id:
+            raise Rejected("changed", "written to since the scan: run the same command again")
+        with _timed(source), codecs.open_sound(Path(source.path)) as reader:
+            sound = reader.sound
+            writer.add(source.id, sound.rate, sound.codec, sound.store, reader.blocks())
+        if store.stamp(os.lstat(source.path)) != before:
+            del writer.recordings[source.id]
+            raise Rejected("changed", "written to while it was decoded: run the same command again")
+    except Rejected as why:
+        writer.rejected[source.id] = (why.code, why.detail)
+    except MemoryError:
+        writer.rejected[source.id] = ("decoder_error", "asked for more memory than a worker may")
+    except OSError as err:
+        writer.rejected[source.id] = ("unreadable", err.strerror or str(err))
+
+
+def twins(decoded: Decoded, idents: Sequence[str]) -> dict[str, str]:
+    """Recordings with the very samples of an earlier one (another container): id -> the earlier."""
+    first: dict[tuple[Any, ...], str] = {}
+    found = {}
+    for ident in idents:
+        recording = decoded.recordings.get(ident)
+        if recording is None:
+            continue
+        other = first.setdefault(recording.sound(), ident)
+        if other != ident and _same(decoded, ident, other):
+            found[ident] = other
+    return found
+
+
+def _same(decoded: Decoded, one: str, other: str) -> bool:
+    packs = [Pack(decoded.folder / decoded.packs[i]) for i in (one, other)]
+    count = len(decoded.recordings[one].crc)
+    return all(
+        (packs[0].raw(one, i, i + 1) == packs[1].raw(other, i, i + 1)).all() for i in range(count)
+    )

@@ -1,0 +1,144 @@
+"""joblib, used once: the same tasks in worker processes, in any order, one thread each.
+
+Reads: tasks (small, picklable). Does: runs them, survives workers that die, ties every worker's
+life to its parent's. Writes: nothing itself. The executor is joblib's, so a backend registered and
+chosen with joblib.parallel_config runs the same tasks elsewhere.
+"""
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import joblib
+from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
+
+from pipeline.store import say
+
+# One thread in every worker: sums in one order, and no more threads than cores. Set before numpy
+# loads (pipeline/__main__.py imports this module first) and inherited by the workers.
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+WORKER = 300 << 20  # bytes one worker may need; MAX_RAM divided by this bounds the workers
+CAP = 3 << 30  # bytes a worker may ask for at all: a forged header cannot take the machine down
+LIVES = 3  # pools that may die before the work goes on in this process
+
+_ready = False
+
+
+class _NoPool(Exception):
+    """Worker processes cannot be started here."""
+
+
+def one_thread() -> None:
+    for name in THREADS:
+        os.environ[name] = "1"
+
+
+def cores() -> int:
+    """Cores this process may use (affinity and cgroup), at least one."""
+    return max(1, joblib.cpu_count())
+
+
+def workers(jobs: int | None, max_ram: int | None) -> int:
+    """How many workers: as asked, else one a core, and no more than fit in `max_ram` bytes."""
+    wanted = jobs or cores()
+    return max(1, min(wanted, max_ram // WORKER)) if max_ram else wanted
+
+
+def _prepare(parent: int) -> None:
+    """Once in each worker: die with the parent, keep allocations bounded, leave ^C to it."""
+    global _ready
+    if _ready or os.getpid() == parent:
+        return
+    _ready = True
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1 = PR_SET_PDEATHSIG
+        resource.setrlimit(resource.RLIMIT_DATA, (CAP, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+    else:
+        threading.Thread(target=_outlive, args=(os.getppid(),), daemon=True).start()
+    if os.getppid() == 1:  # the parent died before the line above
+        os._exit(1)
+
+
+def in_worker() -> bool:
+    return _ready
+
+
+def _outlive(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    os._exit(1)
+
+
+def _call(function: Callable[[Any], Any], parent: int, index: int, task: Any) -> tuple[int, Any]:
+    _prepare(parent)
+    return index, function(task)
+
+
+def run(
+    function: Callable[[Any], Any],
+    tasks: Sequence[Any],
+    count: int,
+    recover: Callable[[], None] | None = None,
+) -> Iterator[tuple[int, Any]]:
+    """(index, result) of each task as it ends.
+
+    When a pool dies, `recover` looks for the culprit and the unfinished tasks go to a new pool;
+    after LIVES pools the rest runs in this process.
+    """
+    left = dict(enumerate(tasks))
+    for _ in range(LIVES):
+        if not left:
+            return
+        try:
+            for index, result in _pool(function, left, count):
+                del left[index]
+                yield index, result
+        except _NoPool as err:
+            say(f"no worker processes can be started ({err})")
+            break
+        except (BrokenProcessPool, TerminatedWorkerError) as err:
+            say(f"a worker process died ({type(err).__name__}); {len(left)} tasks go on")
+            if recover:
+                recover()
+    if left:
+        say(f"going on with {len(left)} tasks one at a time in this process")
+    for index, task in sorted(left.items()):
+        yield index, function(task)
+
+
+def _pool(
+    function: Callable[[Any], Any], left: dict[int, Any], count: int
+) -> Iterator[tuple[int, Any]]:
+    """The tasks in workers. One worker is a pool of two fed one task at a time: a decoder that
+    dies must not take this process along."""
+    calls = [joblib.delayed(_call)(function, os.getpid(), i, t) for i, t in left.items()]
+    pool = joblib.Parallel(
+        n_jobs=max(2, count),
+        return_as="generator_unordered",
+        batch_size=1,
+        pre_dispatch=1 if count == 1 else "2 * n_jobs",
+    )
+    try:
+        results = pool(calls)
+    except (OSError, RuntimeError) as err:
+        raise _NoPool(str(err)) from err
+    try:
+        yield from results
+    finally:
+        with contextlib.suppress(Exception):
+            results.close()
+
+
+def kill_workers() -> None:
+    """Stop every worker now: for an interrupted run."""
+    with contextlib.suppress(Exception):
+        get_reusable_executor(reuse=True).shutdown(wait=False, kill_workers=True)

@@ -1,0 +1,190 @@
+"""Sealed packs of decoded audio: mono, native rate, int16 where that loses nothing, else float32.
+
+Reads: a pack, any range of any recording in it, at any rate. Does: resamples on the way out, in
+fixed 60 s pieces, so that a sample's value does not depend on who asks for it. Writes: one pack.
+
+Layout: MAGIC, samples, footer (JSON), footer length (u64), sha256 of the footer, MAGIC. The footer
+carries a crc32 for each block of samples, checked whenever the block is read.
+"""
+
+import hashlib
+import json
+import os
+import struct
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soxr
+
+from pipeline.errors import MelmillError
+from pipeline.store import Sink, dump_json
+
+MAGIC = b"MELPCM1\n"
+TRAILER = struct.Struct("<Q32s8s")
+BLOCK = 1 << 16  # samples under one checksum: what a short read must at least fetch
+PIECE = 60  # seconds resampled at once: bounds memory to about 35 MB at 48 kHz
+MARGIN = 1  # seconds of neighbours on both sides, far longer than soxr's filters
+DTYPES = {"int16": np.dtype("<i2"), "float32": np.dtype("<f4")}
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recording's place in a pack."""
+
+    offset: int  # bytes from the start of the pack
+    frames: int  # samples at the native rate
+    rate: int  # Hz
+    dtype: str  # int16 or float32
+    codec: str  # what it was decoded from
+    crc: tuple[int, ...]  # crc32 of each block
+
+    def sound(self) -> tuple[Any, ...]:
+        """Equal for equal samples (up to a chance of 2^-32 a block; the caller confirms)."""
+        return self.rate, self.frames, self.dtype, self.crc
+
+
+class PackWriter:
+    """Streams recordings into an open sink; nothing is held but one block."""
+
+    def __init__(self, sink: Sink, key: str, decoder: str) -> None:
+        self.sink = sink
+        self.head = {"key": key, "decoder": decoder}
+        self.recordings: dict[str, Recording] = {}
+        self.rejected: dict[str, tuple[str, str]] = {}
+        sink.write(MAGIC)
+
+    def add(self, ident: str, rate: int, codec: str, dtype: str, blocks: Iterable[Any]) -> int:
+        """Append one recording; if `blocks` raises, what was written of it is never named."""
+        kind = DTYPES[dtype]
+        offset, frames, crc, rest = self.sink.size, 0, [], np.empty(0, kind)
+        for block in blocks:
+            frames += len(block)
+            block = block.astype(kind, copy=False)
+            block = np.concatenate([rest, block]) if len(rest) else block
+            whole = len(block) - len(block) % BLOCK
+            for start in range(0, whole, BLOCK):
+                crc.append(self._write(block[start : start + BLOCK]))
+            rest = block[whole:]
+        if len(rest):
+            crc.append(self._write(rest))
+        self.recordings[ident] = Recording(offset, frames, rate, dtype, codec, tuple(crc))
+        return frames
+
+    def _write(self, block: np.ndarray) -> int:
+        data = memoryview(np.ascontiguousarray(block)).cast("B")
+        self.sink.write(data)
+        return zlib.crc32(data)
+
+    def close(self) -> None:
+        table = {name: list(vars(r).values()) for name, r in self.recordings.items()}
+        footer = dump_json({**self.head, "recordings": table, "rejected": self.rejected})
+        self.sink.write(footer)
+        self.sink.write(TRAILER.pack(len(footer), hashlib.sha256(footer).digest(), MAGIC))
+
+
+class Pack:
+    """A sealed pack, opened for reading."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.descriptor = -1
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        footer = self._footer()
+        self.key: str = footer["key"]
+        self.decoder: str = footer["decoder"]
+        self.rejected: dict[str, tuple[str, str]] = {
+            name: (code, detail) for name, (code, detail) in footer["rejected"].items()
+        }
+        self.recordings = {
+            name: Recording(*row[:5], tuple(row[5])) for name, row in footer["recordings"].items()
+        }
+        self._piece: tuple[Any, np.ndarray] | None = None
+
+    def __del__(self) -> None:
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+
+    def _footer(self) -> dict[str, Any]:
+        size = os.fstat(self.descriptor).st_size
+        tail = os.pread(self.descriptor, TRAILER.size, max(0, size - TRAILER.size))
+        if len(tail) == TRAILER.size:
+            length, sha, magic = TRAILER.unpack(tail)
+            if magic == MAGIC and length <= size - TRAILER.size - len(MAGIC):
+                footer = os.pread(self.descriptor, length, size - TRAILER.size - length)
+                if hashlib.sha256(footer).digest() == sha:
+                    result: dict[str, Any] = json.loads(footer)
+                    return result
+        raise self._damaged("its footer")
+
+    def _damaged(self, what: str) -> MelmillError:
+        return MelmillError(
+            f"damaged decoded audio ({what})",
+            where=self.path,
+            do="delete this file; the next run decodes just these recordings again",
+        )
+
+    def raw(self, ident: str, first_block: int, last_block: int) -> np.ndarray:
+        """Blocks [first, last) as stored, each checked against its crc32."""
+        r = self.recordings[ident]
+        width = DTYPES[r.dtype].itemsize
+        start = first_block * BLOCK
+        count = min(last_block * BLOCK, r.frames) - start
+        data = os.pread(self.descriptor, count * width, r.offset + start * width)
+        view = memoryview(data)
+        for i in range(first_block, last_block):
+            at = (i - first_block) * BLOCK * width
+            if zlib.crc32(view[at : at + BLOCK * width]) != r.crc[i]:
+                raise self._damaged(f"block {i} of recording {ident[:16]}")
+        return np.frombuffer(data, DTYPES[r.dtype])
+
+    def native(self, ident: str, start: int, stop: int) -> np.ndarray:
+        """Samples [start, stop) at the native rate, float32."""
+        r = self.recordings[ident]
+        start, stop = max(0, start), min(stop, r.frames)
+        if stop <= start:
+            return np.empty(0, np.float32)
+        first = start // BLOCK
+        block = self.raw(ident, first, -(-stop // BLOCK))
+        part = block[start - first * BLOCK : stop - first * BLOCK]
+        if r.dtype == "int16":
+            return np.multiply(part, np.float32(1 / 32768), dtype=np.float32)
+        return part
+
+    def samples(self, ident: str, rate: int, quality: str, start: int, stop: int) -> np.ndarray:
+        """Samples [start, stop) at `rate`, float32; cut off at the recording's ends."""
+        r = self.recordings[ident]
+        start, stop = max(0, start), min(stop, resampled_length(r.frames, r.rate, rate))
+        if stop <= start:
+            return np.empty(0, np.float32)
+        span = PIECE * rate
+        parts = []
+        for index in range(start // span, (stop - 1) // span + 1):
+            piece = self._piece_at(ident, rate, quality, index)
+            low = index * span
+            parts.append(piece[max(0, start - low) : stop - low])
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _piece_at(self, ident: str, rate: int, quality: str, index: int) -> np.ndarray:
+        """Piece `index`. Pieces start on whole seconds, where any two rates both have a sample."""
+        name = (ident, rate, quality, index)
+        if self._piece is not None and self._piece[0] == name:
+            return self._piece[1]
+        r = self.recordings[ident]
+        low = max(0, index * PIECE - MARGIN)
+        x = self.native(ident, low * r.rate, ((index + 1) * PIECE + MARGIN) * r.rate)
+        if r.rate != rate:
+            x = soxr.resample(x, r.rate, rate, quality=quality)
+        begin = (index * PIECE - low) * rate
+        left = resampled_length(r.frames, r.rate, rate) - index * PIECE * rate
+        piece = x[begin : begin + min(PIECE * rate, left)]
+        self._piece = (name, piece)
+        return piece
+
+
+def resampled_length(frames: int, old: int, new: int) -> int:
+    """Samples after resampling: soxr's own rounding (half up)."""
+    return (2 * frames * new + old) // (2 * old)

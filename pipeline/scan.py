@@ -1,0 +1,284 @@
+"""Stage 1: what is in the folder.
+
+Reads: every file's stamp, and the bytes of those whose stamp moved. Does: names each audio file by
+the hash of its bytes, looks at its header, joins what the corpus' own lists say about it. Writes:
+manifest.jsonl, one record per file found (used or with a reject code), and a cache of stamps.
+"""
+
+import hashlib
+import json
+import os
+import stat
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pipeline import code, codecs, jobs, layouts, store
+from pipeline.errors import MelmillError, Rejected
+from pipeline.progress import Progress
+
+SCHEMA = 1
+CHUNK_BYTES = 64 << 20  # bytes hashed by one task
+CHUNK_FILES = 500
+SAVE_EVERY = 30.0  # seconds between saves of the cache: what a kill costs at most
+
+
+@dataclass(frozen=True)
+class Record:
+    """One file found. `reject` is empty when it is used."""
+
+    path: str  # relative to the data folder
+    id: str = ""  # sha256 of its bytes
+    bytes: int = 0
+    codec: str = ""
+    rate: int = 0  # Hz
+    channels: int = 0
+    frames: int = 0  # as its header declares; the decoder counts again
+    store: str = ""  # int16 or float32
+    role: str = ""
+    label: str = ""
+    group: str = ""
+    split: str = ""  # official split, if the corpus has one
+    fold: int | None = None
+    tags: tuple[str, ...] = ()
+    segments: tuple[tuple[float, float, str], ...] = ()  # seconds, seconds, label or speaker
+    segment_kind: str = ""
+    reject: str = ""
+    detail: str = ""
+
+
+@dataclass
+class Manifest:
+    """Every file found, in the order of their paths."""
+
+    layout: str
+    records: list[Record]
+    key: str = ""  # sha256 of the manifest's bytes
+    ignored: int = 0  # files that are not audio by their name
+    stamps: dict[str, store.Stamp] = field(default_factory=dict)
+
+    def used(self) -> list[Record]:
+        return [record for record in self.records if not record.reject]
+
+
+Found = tuple[str, store.Stamp, str]  # path, stamp, "" or why it is no regular file
+
+
+def walk(root: Path) -> tuple[list[Found], list[str]]:
+    """(files with an audio suffix, all regular files). Links are listed, never followed."""
+    audio: list[Found] = []
+    every: list[str] = []
+    waiting = [""]
+    while waiting:
+        prefix = waiting.pop()
+        try:
+            entries = list(os.scandir(root / prefix))
+        except OSError as err:
+            audio.append((prefix.rstrip("/"), (0, 0, 0, 0), f"unreadable:{err.strerror}"))
+            continue
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name == "__MACOSX":
+                continue
+            path = prefix + entry.name
+            status = entry.stat(follow_symlinks=False)
+            heard = os.path.splitext(entry.name)[1].lower() in codecs.EXTENSIONS
+            if stat.S_ISDIR(status.st_mode):
+                waiting.append(path + "/")
+            elif stat.S_ISREG(status.st_mode):
+                every.append(path)
+                if heard:
+                    audio.append((path, store.stamp(status), ""))
+            elif heard or (stat.S_ISLNK(status.st_mode) and os.path.isdir(root / path)):
+                what = "a link, not followed" if stat.S_ISLNK(status.st_mode) else "no file"
+                audio.append((path, store.stamp(status), f"not_regular:{what}"))
+    return sorted(audio), sorted(every)
+
+
+def look(task: tuple[str, list[str]]) -> list[tuple[str, store.Stamp, dict[str, Any]]]:
+    """Hash and probe a few files; runs in a worker."""
+    root, paths = task
+    return [_look_at(os.path.join(root, path), path) for path in paths]
+
+
+def _look_at(full: str, path: str) -> tuple[str, store.Stamp, dict[str, Any]]:
+    mark: store.Stamp = (0, 0, 0, 0)
+    try:
+        before = os.lstat(full)
+        mark = store.stamp(before)
+        if not stat.S_ISREG(before.st_mode):
+            raise Rejected("not_regular", "no longer a regular file")
+        ident = store.sha256_file(Path(full))
+        seen: dict[str, Any] = {"id": ident, "bytes": before.st_size}
+        try:
+            sound = codecs.probe(Path(full))
+        except Rejected as why:
+            return path, mark, {**seen, "reject": why.code, "detail": why.detail}
+        if store.stamp(os.lstat(full)) != mark:
+            raise Rejected("changed", "written to while it was being read")
+    except Rejected as why:
+        return path, mark, {"reject": why.code, "detail": why.detail}
+    except OSError as err:
+        return path, mark, {"reject": "unreadable", "detail": err.strerror or str(err)}
+    facts = {"codec": sound.codec, "rate": sound.rate, "channels": sound.channels}
+    return path, mark, {**seen, **facts, "frames": sound.frames or 0, "store": sound.store}
+
+
+class Cache:
+    """path -> (stamp, what was seen), for one data folder and one version of the code."""
+
+    def __init__(self, path: Path, root: Path) -> None:
+        self.path = path
+        self.head = {"root": os.fspath(root), "code": _version()}
+        self.table: dict[str, tuple[store.Stamp, dict[str, Any]]] = {}
+        self.saved = time.monotonic()
+        self.dirty = False
+        try:
+            stored = store.load_sealed(path)
+            if stored["head"] == self.head:
+                rows = stored["files"].items()
+                self.table = {name: (tuple(mark), seen) for name, (mark, seen) in rows}
+        except (OSError, MelmillError, KeyError, TypeError, ValueError, AttributeError):
+            pass  # a missing or damaged cache costs time only
+
+    def put(self, path: str, mark: store.Stamp, seen: dict[str, Any]) -> None:
+        self.table[path] = (mark, seen)
+        self.dirty = True
+        if time.monotonic() - self.saved > SAVE_EVERY:
+            self.save()
+
+    def prune(self, present: set[str]) -> None:
+        for path in set(self.table) - present:
+            del self.table[path]
+            self.dirty = True
+
+    def save(self) -> None:
+        if self.dirty:
+            store.settle(max((mark[2] for mark, _ in self.table.values()), default=0))
+            value = store.seal({"head": self.head, "files": self.table})
+            store.write_bytes(self.path, store.dump_json(value))
+        self.saved, self.dirty = time.monotonic(), False
+
+
+def _version() -> str:
+    return store.digest([code.version("codecs"), codecs.library_versions()])
+
+
+def _chunks(paths: list[str], sizes: dict[str, int]) -> Iterator[list[str]]:
+    chunk: list[str] = []
+    held = 0
+    for path in paths:
+        chunk.append(path)
+        held += sizes[path]
+        if held >= CHUNK_BYTES or len(chunk) >= CHUNK_FILES:
+            yield chunk
+            chunk, held = [], 0
+    if chunk:
+        yield chunk
+
+
+def scan(root: Path, artifacts: Path, layout: str, role: str, count: int) -> Manifest:
+    """Look at `root` and bring `artifacts`/manifest.jsonl up to date."""
+    if not root.is_dir():
+        raise MelmillError("no such folder", where=root, do="give DATA=a folder of recordings")
+    found, every = walk(root)
+    listing = layouts.read_listing(root, every, codecs.EXTENSIONS, layout=layout, role=role)
+    heard = {path for path, _, _ in found}
+    extra = [e.path for e in listing.entries if e.path not in heard and e.path in set(every)]
+    found += [(path, store.stamp(os.lstat(root / path)), "") for path in extra]
+    cache = Cache(artifacts / ".cache" / "scan.json", root)
+    _refresh(cache, root, found, count)
+    records = _records(found, cache, listing)
+    stamps = {path: mark for path, mark, _ in found}
+    manifest = Manifest(listing.layout, records, ignored=len(every) - len(found), stamps=stamps)
+    manifest.key = write(artifacts / "manifest.jsonl", manifest)
+    return manifest
+
+
+def _refresh(cache: Cache, root: Path, found: Sequence[Found], count: int) -> None:
+    """Hash and probe what the cache does not know under its present stamp."""
+    cache.prune({path for path, _, _ in found})
+    marks = {path: mark for path, mark, problem in found if not problem}
+    stale = [p for p, mark in marks.items() if cache.table.get(p, (None,))[0] != mark]
+    tasks = [
+        (os.fspath(root), chunk) for chunk in _chunks(stale, {p: marks[p][0] for p in stale})
+    ]
+    with Progress("scan", len(stale)) as bar:
+        for _, rows in jobs.run(look, tasks, count) if tasks else ():
+            for path, mark, seen in rows:
+                cache.put(path, mark, seen)
+            bar.step(len(rows), sum(s.get("frames", 0) / s.get("rate", 1) for _, _, s in rows))
+    cache.save()
+
+
+def _records(found: Sequence[Found], cache: Cache, listing: layouts.Listing) -> list[Record]:
+    entries = {entry.path: entry for entry in listing.entries}
+    refused = {path: (reject, detail) for path, reject, detail in listing.rejected}
+    records = {}
+    for path, _, problem in found:
+        if problem:
+            reject, _, detail = problem.partition(":")
+            records[path] = Record(path, reject=reject, detail=detail)
+            continue
+        record = Record(path, **cache.table[path][1])
+        if path in entries:
+            told = {k: v for k, v in asdict(entries[path]).items() if k != "path"}
+            record = replace(record, **told)
+        if path in refused and not record.reject:
+            record = replace(record, reject=refused[path][0], detail=refused[path][1])
+        records[path] = record
+    for path, (reject, detail) in refused.items():
+        records.setdefault(path, Record(path, reject=reject, detail=detail))
+    return _without_twins([records[path] for path in sorted(records)])
+
+
+def _without_twins(records: list[Record]) -> list[Record]:
+    """Files with the same bytes count as one: the first path is used, the others are listed."""
+    first: dict[str, str] = {}
+    result = []
+    for record in records:
+        if not record.reject and first.setdefault(record.id, record.path) != record.path:
+            record = replace(record, reject="duplicate", detail=f"same bytes as {first[record.id]}")
+        result.append(record)
+    return result
+
+
+def write(path: Path, manifest: Manifest) -> str:
+    """Store the manifest (only if it changed); returns its key."""
+    head = {"schema": SCHEMA, "layout": manifest.layout, "ignored": manifest.ignored}
+    blank = asdict(Record(""))
+    lines = [store.dump_json(head)]
+    for record in manifest.records:
+        row = {k: v for k, v in vars(record).items() if v != blank[k]}
+        lines.append(store.dump_json(row))
+    data = b"".join(lines)
+    data += store.dump_json({"seal": hashlib.sha256(data).hexdigest()})
+    store.write_if_changed(path, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def read(artifacts: Path, root: Path) -> Manifest:
+    """The manifest as the scan of `root` left it, with the stamps that its files had."""
+    path = artifacts / "manifest.jsonl"
+    try:
+        data = path.read_bytes()
+        head, *rows, last = [json.loads(line) for line in data.splitlines()]
+        body = data[: data.rindex(b"\n", 0, -1) + 1]
+        if last != {"seal": hashlib.sha256(body).hexdigest()} or head["schema"] != SCHEMA:
+            raise ValueError("seal or schema")
+        records = [Record(**_tuples(row)) for row in rows]
+    except FileNotFoundError as err:
+        raise MelmillError("no manifest", where=path, do="run `make scan` first") from err
+    except (ValueError, KeyError, TypeError) as err:
+        raise MelmillError(f"damaged manifest ({err})", where=path, do="run `make scan`") from err
+    key = hashlib.sha256(data).hexdigest()
+    table = Cache(artifacts / ".cache" / "scan.json", root).table
+    stamps = {name: mark for name, (mark, _) in table.items()}
+    return Manifest(head["layout"], records, key, head["ignored"], stamps)
+
+
+def _tuples(row: dict[str, Any]) -> dict[str, Any]:
+    row["tags"] = tuple(row.get("tags", ()))
+    row["segments"] = tuple((a, b, name) for a, b, name in row.get("segments", ()))
+    return row
