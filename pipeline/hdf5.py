@@ -33,10 +33,9 @@ def encode(fields: Sequence[Field], arrays: Arrays, attributes: Mapping[str, str
             data = np.ascontiguousarray(arrays[field.name])
             file.create_dataset(field.name, data=data, track_times=False)
         for name in sorted(attributes):
-            text = attributes[name].encode()
-            if b"\0" in text:
+            if "\0" in attributes[name]:
                 raise MelmillError("a text with a zero byte", where=f"attribute {name!r}")
-            file.attrs.create(name, text, dtype=h5py.string_dtype("utf-8", max(1, len(text))))
+            file.attrs[name] = attributes[name]
     return made.getvalue()
 
 

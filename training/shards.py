@@ -1,0 +1,173 @@
+"""The shards that an index names, as arrays.
+
+Reads HDF5 and TFRecord shards, each only after its sha256 has been compared with the index;
+writes nothing. Does: hands out whole shards, or blocks of examples of an HDF5 shard by one plain
+read per field, safely in forked and spawned worker processes.
+"""
+
+import hashlib
+import os
+from typing import Any, BinaryIO
+
+import h5py
+import numpy as np
+
+from training.index import REBUILD, DataError, Field, Index, Shard
+
+Arrays = dict[str, np.ndarray]
+
+
+def check_shard(index: Index, shard: Shard) -> None:
+    """Reads the whole file once; refuses one that is missing or has other bytes."""
+    _open(index, shard)[0].close()
+
+
+def read_shard(index: Index, shard: Shard) -> Arrays:
+    """All examples of a shard, by field. TFRecord shards are read with TensorFlow."""
+    if shard.format == "tfrecord":
+        return _read_tfrecord(index, shard)
+    with Blocks(index, shard) as blocks:
+        return blocks.read(0, shard.examples)
+
+
+class Blocks:
+    """The examples of one HDF5 shard, opened at the first read of each process.
+
+    The sha256 is checked once; processes forked or spawned later reopen the file and check only
+    that it is still that file.
+    """
+
+    def __init__(self, index: Index, shard: Shard) -> None:
+        self.index, self.shard = index, shard
+        self._checked: tuple[int, ...] | None = None  # what the checked file was
+        self._process = 0  # whose handle ``_file`` is
+        self._file: BinaryIO | None = None
+        self._offsets: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return self.shard.examples
+
+    def __enter__(self) -> "Blocks":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_file": None, "_process": 0}
+
+    def close(self) -> None:
+        """Gives the handle back; a later read opens the file again."""
+        if self._file is not None:
+            self._file.close()
+        self._file, self._process = None, 0
+
+    def read(self, a: int, b: int) -> Arrays:
+        """Examples a to b (b not included) of every field, in new, writable arrays."""
+        if not 0 <= a <= b <= len(self):
+            raise IndexError(f"examples {a}:{b} of {len(self)}")
+        file = self._handle()
+        return {
+            field.name: _read(file, self._offsets[field.name], field, a, b)
+            for field in self.index.fields
+        }
+
+    def _handle(self) -> BinaryIO:
+        if self._file is None or self._process != os.getpid():
+            file, self._checked = _open(self.index, self.shard, self._checked)
+            try:
+                self._offsets = _offsets(file, self.index.fields, self.shard)
+            except BaseException:
+                file.close()
+                raise
+            self._file, self._process = file, os.getpid()
+        return self._file
+
+
+def _open(
+    index: Index, shard: Shard, checked: tuple[int, ...] | None = None
+) -> tuple[BinaryIO, tuple[int, ...]]:
+    """The open file, its bytes checked unless it is the one that was checked before."""
+    path = index.path(shard)
+    try:
+        file = open(path, "rb", buffering=0)  # noqa: SIM115
+    except OSError as error:
+        raise DataError("a shard cannot be opened", path, got=error.strerror) from error
+    try:
+        stat = os.fstat(file.fileno())
+        now = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        if stat.st_size != shard.bytes:
+            raise DataError("a shard has another size", path, shard.bytes, stat.st_size)
+        if now != checked:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+            if found != shard.sha256:
+                raise DataError("a shard has other bytes", path, f"sha256 {shard.sha256}", found)
+    except BaseException:
+        file.close()
+        raise
+    return file, now
+
+
+def _offsets(file: BinaryIO, fields: tuple[Field, ...], shard: Shard) -> dict[str, int]:
+    """Where each field's values begin in the file; nothing but plain arrays inside it passes."""
+    where = file.name
+    try:
+        with h5py.File(file, "r") as opened:
+            links = {name: opened.get(name, getlink=True) for name in opened}
+            if set(links) != {field.name for field in fields}:
+                wanted = sorted(field.name for field in fields)
+                raise DataError("other datasets", where, wanted, sorted(links))
+            if not all(type(link) is h5py.HardLink for link in links.values()):
+                raise DataError("a link in place of a dataset", where)
+            return {
+                f.name: _offset(opened[f.name], f, shard, f"{where} [{f.name}]") for f in fields
+            }
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise DataError("not a readable HDF5 file", where, got=error) from error
+
+
+def _offset(data: Any, field: Field, shard: Shard, where: str) -> int:
+    if not isinstance(data, h5py.Dataset):
+        raise DataError("no dataset", where, "a dataset", type(data).__name__)
+    made, size = data.id.get_create_plist(), shard.examples * field.nbytes
+    offset = data.id.get_offset()
+    if made.get_layout() != h5py.h5d.CONTIGUOUS or made.get_external_count() or offset is None:
+        raise DataError("not one plain array inside the file", where)
+    if data.id.get_type() != h5py.h5t.py_create(field.numpy, logical=True):
+        raise DataError("wrong type", where, field.dtype, data.dtype)
+    if data.shape != (shard.examples, *field.shape) or offset + size > shard.bytes:
+        raise DataError("wrong shape", where, (shard.examples, *field.shape), data.shape)
+    return int(offset)
+
+
+def _read(file: BinaryIO, offset: int, field: Field, a: int, b: int) -> np.ndarray:
+    """One contiguous read; needs no seek, so that threads may share the handle."""
+    array = np.empty((b - a, *field.shape), dtype=field.numpy)
+    rest = array.reshape(-1).view(np.uint8)
+    offset += a * field.nbytes
+    while rest.size:
+        got = os.preadv(file.fileno(), [rest.data], offset)
+        if not got:
+            raise DataError("a shard was cut while it was read", file.name)
+        rest, offset = rest[got:], offset + got
+    return array
+
+
+def _read_tfrecord(index: Index, shard: Shard) -> Arrays:
+    # A second or more to import, and only these shards need it.
+    import tensorflow as tf  # type: ignore[import-untyped, import-not-found, unused-ignore]
+
+    check_shard(index, shard)
+    description = {
+        name: tf.io.FixedLenFeature(d["shape"], d["dtype"])
+        for name, d in index.feature_description.items()
+    }
+    path = index.path(shard)
+    records = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
+    if len(records) != shard.examples:
+        raise DataError("wrong number of examples", path, shard.examples, len(records), REBUILD)
+    try:
+        parsed = tf.io.parse_example(records, description)
+    except tf.errors.InvalidArgumentError as error:
+        raise DataError("examples of another kind", path, got=error.message) from error
+    return {field.name: parsed[field.name].numpy().astype(field.numpy) for field in index.fields}
