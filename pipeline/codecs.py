@@ -136,8 +136,6 @@ class Reader:
         declared, slack = self.sound.frames, self._source.slack
         if declared is not None and done < declared - slack:
             raise Rejected("truncated", f"{declared} frames declared, {done} decoded")
-        if declared is not None and done > declared + slack:
-            raise Rejected("bad_header", f"{declared} frames declared, more in the file")
         self._check_shortest(done)
         now = os.fstat(self._fd)
         if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):

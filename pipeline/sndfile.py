@@ -39,7 +39,9 @@ class _Unsized(io.RawIOBase):
         self._fd, self._start, self._at = fd, start, 0
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = (0, self._at, 1 << 50)[whence] + offset
+        # The bare end is asked for to learn the size; offsets from it look for a tag there.
+        end = os.fstat(self._fd).st_size - self._start if offset else 1 << 40
+        self._at = (0, self._at, end)[whence] + offset
         return self._at
 
     def tell(self) -> int:
@@ -79,9 +81,8 @@ class SndfileSource:
         """Samples in file order: (frames,) for one channel, else (frames, channels)."""
         done, step = 0, max(BLOCK // self.channels, 1)
         wide = (self.channels,) if self.channels > 1 else ()
-        while True:
-            # One frame more than declared, so that a count that is too low is seen.
-            count = step if self.frames is None else max(min(step, self.frames - done + 1), 1)
+        while self.frames is None or done < self.frames:
+            count = step if self.frames is None else min(step, self.frames - done)
             try:
                 chunk = self._file.read(out=np.empty((count, *wide), self.dtype))
             except sf.LibsndfileError as error:
@@ -101,7 +102,7 @@ def _open_code(error: sf.LibsndfileError) -> str:
     text = error.error_string
     if "Too many channels" in text:
         return "too_many_channels"
-    return "unsupported" if error.code == 4 or "unimplemented" in text else "bad_header"
+    return "unsupported" if "unimplemented" in text else "bad_header"
 
 
 def sndfile_versions() -> dict[str, str]:
