@@ -10,7 +10,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -108,7 +108,7 @@ class Index:
     classes: tuple[str, ...]
     tags: tuple[str, ...]
     statistics: Mapping[str, Statistics]
-    entries: tuple[Shard, ...]  # "shards" in the file
+    entries: tuple[Shard, ...] = field(metadata={"key": "shards"})  # its name in the file
     noise: tuple[Shard, ...]
     counts: Mapping[str, Any]
     feature_description: Mapping[str, Any]
@@ -150,7 +150,6 @@ def load_index(path: str | Path) -> Index:
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
             got = data.get("schema") if isinstance(data, dict) else type(data).__name__
             raise DataError("an index of another schema", path, SCHEMA, got)
-        data["entries"] = data.pop("shards", None)
         data["folder"] = str(path.parent.resolve())
         del data["schema"]
         index = _convert(data, Index, "index")
@@ -169,9 +168,12 @@ def _convert(data: Any, kind: Any, place: str) -> Any:
         return data
     if is_dataclass(kind):
         hints = get_type_hints(kind)
-        if not isinstance(data, dict) or set(data) != set(hints):
-            raise ValueError(f"{place} must have the keys {', '.join(hints)}")
-        return kind(**{k: _convert(data[k], hint, f"{place}.{k}") for k, hint in hints.items()})  # type: ignore[operator]
+        keys = {f.metadata.get("key", f.name): f.name for f in fields(kind)}
+        if not isinstance(data, dict) or set(data) != set(keys):
+            got = sorted(data) if isinstance(data, dict) else f"{data!r:.80}"
+            raise ValueError(f"{place} must have the keys {sorted(keys)}, not {got}")
+        values = {n: _convert(data[k], hints[n], f"{place}.{k}") for k, n in keys.items()}
+        return kind(**values)  # type: ignore[operator]
     if get_origin(kind) is tuple and type(data) is list:
         item = get_args(kind)[0]
         return tuple(_convert(value, item, f"{place}[{i}]") for i, value in enumerate(data))
@@ -203,7 +205,7 @@ def _check_agreement(index: Index) -> None:
     found = index.feature_description
     if "tfrecord" in formats and (
         set(found) != set(stored)
-        or any({**stored[name], **dict(found[name])} != found[name] for name in stored)
+        or any({**found[name], **stored[name]} != found[name] for name in stored)
     ):
         raise ValueError(f"feature_description must hold {stored}")
 
