@@ -146,7 +146,7 @@ def _committed(table: Path, key: str) -> Decoded | None:
             folder=folder,
             key=key,
             packs={i: names[row[0]] for i, row in rows.items()},
-            recordings={i: Recording(*row[1:6], tuple(row[6])) for i, row in rows.items()},
+            recordings={i: Recording.from_row(row[1:]) for i, row in rows.items()},
             rejected={i: (why, detail) for i, (why, detail) in stored["rejected"].items()},
         )
     except (OSError, MelmillError, KeyError, TypeError, ValueError, IndexError):

@@ -28,7 +28,7 @@ TRAILER = struct.Struct("<Q32s8s")
 BLOCK = 1 << 16  # samples under one checksum: what a short read must at least fetch
 PIECE = 60  # seconds resampled at once: bounds memory to about 35 MB at 48 kHz
 MARGIN = 1  # seconds of neighbours on both sides, far longer than soxr's filters
-DTYPES = {"int16": np.dtype("<i2"), "float32": np.dtype("<f4")}
+DTYPES: dict[str, np.dtype[Any]] = {"int16": np.dtype("<i2"), "float32": np.dtype("<f4")}
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,11 @@ class Recording:
     dtype: str  # int16 or float32
     codec: str  # what it was decoded from
     crc: tuple[int, ...]  # crc32 of each block
+
+    @classmethod
+    def from_row(cls, row: list[Any]) -> "Recording":
+        offset, frames, rate, dtype, codec, crc = row
+        return cls(offset, frames, rate, dtype, codec, tuple(crc))
 
     def sound(self) -> tuple[Any, ...]:
         """Equal for equal samples (up to a chance of 2^-32 a block; the caller confirms)."""
@@ -75,7 +80,7 @@ class PackWriter:
         return frames
 
     def _write(self, block: np.ndarray) -> int:
-        data = memoryview(np.ascontiguousarray(block)).cast("B")
+        data = np.ascontiguousarray(block).data.cast("B")
         self.sink.write(data)
         return zlib.crc32(data)
 
@@ -100,7 +105,7 @@ class Pack:
             name: (code, detail) for name, (code, detail) in footer["rejected"].items()
         }
         self.recordings = {
-            name: Recording(*row[:5], tuple(row[5])) for name, row in footer["recordings"].items()
+            name: Recording.from_row(row) for name, row in footer["recordings"].items()
         }
         self._piece: tuple[Any, np.ndarray] | None = None
 

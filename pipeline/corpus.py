@@ -1,0 +1,102 @@
+"""The corpus after scan and decode: what is used, what is rejected and why, who is in which split.
+
+Reads: a manifest, the decoded packs, a splits file if one is given. Does: joins them; identical
+audio counts once; checks that no group and no recording stands in two splits. Writes: splits.csv,
+which can be published and given back with SPLITS=.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pipeline import decode, splits, store
+from pipeline.decode import Decoded
+from pipeline.errors import TooManyRejected, UsageError
+from pipeline.scan import Manifest, Record
+
+# Left out by choice or counted under another name: these say nothing against the data.
+HARMLESS = {"duplicate", "duplicate_audio", "unlisted", "not_regular"}
+
+
+@dataclass(frozen=True)
+class Corpus:
+    records: list[Record]  # every file found, in the order of their paths
+    decoded: Decoded
+    split_of: Mapping[str, str]  # group -> train, valid, test
+    key: str  # changes when anything above does
+
+    def used(self) -> list[Record]:
+        return [record for record in self.records if not record.reject]
+
+    def rejected(self) -> Counter[str]:
+        return Counter(record.reject for record in self.records if record.reject)
+
+    def split(self, record: Record) -> str:
+        return self.split_of[group(record)]
+
+
+def group(record: Record) -> str:
+    """A recording without a group is its own."""
+    return record.group or record.id
+
+
+def gather(manifest: Manifest, decoded: Decoded, artifacts: Path, given: str) -> Corpus:
+    """Join the stages. `given` is "", "groups" (ignore official splits) or a splits file."""
+    records = _outcomes(manifest, decoded)
+    items = [
+        splits.Item(r.id, r.path, group(r), r.label, r.role, r.split, r.fold)
+        for r in records
+        if not r.reject
+    ]
+    if given == "groups":
+        items = [replace(item, split="", fold=None) for item in items]
+    told = _read_splits(Path(given)) if given not in ("", "groups") else None
+    split_of = splits.assign(items, told)
+    splits.check_leaks(items, split_of)
+    text = splits.write_csv(split_of)
+    store.write_if_changed(artifacts / "splits.csv", text.encode("utf-8", "surrogateescape"))
+    key = store.digest([manifest.key, decoded.key, text])
+    return Corpus(records, decoded, split_of, key)
+
+
+def _read_splits(path: Path) -> dict[str, str]:
+    try:
+        return splits.read_csv(path.read_text("utf-8-sig", "surrogateescape"))
+    except OSError as err:
+        raise UsageError(
+            f"cannot read the splits: {err.strerror}",
+            where=path,
+            do="SPLITS= takes a file of `group,split` lines, or the word groups",
+        ) from err
+
+
+def _outcomes(manifest: Manifest, decoded: Decoded) -> list[Record]:
+    records = []
+    for record in manifest.records:
+        why = decoded.rejected.get(record.id)
+        if not record.reject and why:
+            record = replace(record, reject=why[0], detail=why[1])
+        records.append(record)
+    path_of = {r.id: r.path for r in records if not r.reject}
+    twins = decode.twins(decoded, list(path_of))
+    return [
+        replace(r, reject="duplicate_audio", detail=f"same samples as {path_of[twins[r.id]]}")
+        if not r.reject and r.id in twins
+        else r
+        for r in records
+    ]
+
+
+def check_rejected(corpus: Corpus, limit: float) -> None:
+    """More bad files than `limit` percent is an error: something is wrong with the folder."""
+    bad = {r.path: r.reject for r in corpus.records if r.reject and r.reject not in HARMLESS}
+    share = 100 * len(bad) / max(1, len(corpus.records))
+    if share > limit:
+        reasons = ", ".join(f"{n} {code}" for code, n in Counter(bad.values()).most_common())
+        raise TooManyRejected(
+            f"{len(bad)} of {len(corpus.records)} files rejected ({reasons})",
+            expected=f"at most {limit:g} %",
+            got=f"{share:.1f} %",
+            do="look at artifacts/rejected.csv; MAX_REJECTED=100 goes on without them",
+        )

@@ -1,0 +1,255 @@
+"""Which examples a recipe makes of a corpus, and in which shard each stands.
+
+Reads and writes no files. Does: chooses recordings, cuts windows, draws a noise for every mixture,
+groups all of it into tasks of one shard each. A task's key holds everything that decides its bytes.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from pipeline import buckets, code, draws, schema, store
+from pipeline.corpus import Corpus, group
+from pipeline.errors import UsageError
+from pipeline.pcm import resampled_length
+from pipeline.recipe import Recipe
+from pipeline.scan import Record
+from pipeline.splits import SPLITS
+from pipeline.tracks import Draw, Track
+
+LIBRARIES = ("numpy", "scipy", "soxr", "librosa", "h5py", "google-crc32c")
+
+
+@dataclass(frozen=True)
+class Item:
+    """Windows `first` to `first + count` of one stretch of one recording."""
+
+    id: str
+    pack: str
+    begin: int  # samples at the recipe's rate, as all below
+    length: int
+    first: int
+    count: int
+    group: int
+    fold: int
+    label: int = -1
+    tags: tuple[int, ...] = ()
+    turns: tuple[tuple[int, int, str], ...] = ()  # who speaks from when to when
+    draws: tuple[tuple[Draw, ...], ...] = ()  # per window, per mixture
+
+
+@dataclass(frozen=True)
+class Task:
+    """One shard."""
+
+    name: str  # <split>-<bits>-<part>
+    key: str
+    split: str
+    items: tuple[Item, ...]
+    tracks: tuple[Track, ...] = ()  # what the draws point at
+    seconds: float = 0.0  # of audio read
+
+
+@dataclass(frozen=True)
+class Plan:
+    recipe: Recipe
+    classes: tuple[str, ...]
+    tags: tuple[str, ...]
+    noise: dict[str, list[Track]]  # split -> tracks in the order of their ids
+    tasks: list[Task]
+    used: Counter[str] = field(default_factory=Counter)  # files per split
+
+
+def lacks(recipe: Recipe, corpus: Corpus) -> str:
+    """What the data does not have for this recipe; empty when it can be built."""
+    used = corpus.used()
+    roles = " or ".join(recipe.select.roles)
+    if not any(r.role in recipe.select.roles for r in used):
+        have = Counter(r.role for r in used)
+        return f"recordings with role {roles}; here: " + (
+            ", ".join(f"{n} {role}" for role, n in have.most_common()) or "none"
+        )
+    if not chosen(recipe, used):
+        return f"{recipe.select.needs} for the recordings with role {roles}"
+    if recipe.mix and "ambient" in recipe.mix.noises and not any(r.role == "noise" for r in used):
+        return "recordings with role noise, for ambient noise"
+    return ""
+
+
+def chosen(recipe: Recipe, records: Sequence[Record]) -> list[Record]:
+    tests = {
+        "none": lambda r: True,
+        "label": lambda r: bool(r.label) or r.segment_kind == "label",
+        "tags": lambda r: bool(r.tags),
+        "speakers": lambda r: r.segment_kind == "speaker",
+    }
+    fits = tests[recipe.select.needs]
+    return [r for r in records if r.role in recipe.select.roles and fits(r)]
+
+
+def plan(recipe: Recipe, corpus: Corpus) -> Plan:
+    records = chosen(recipe, corpus.used())
+    classes = tuple(sorted({name for r in records for name in _labels(r)}))
+    tags = _frequent(records, recipe.labels.top) if recipe.labels.kind == "tags" else ()
+    if recipe.labels.kind == "class" and len(classes) < 2:
+        raise UsageError(
+            f"recipe {recipe.name} needs two classes or more",
+            got=", ".join(classes) or "none",
+            do="give every class a folder, or a label in the list",
+        )
+    noise = draws.plan(recipe, corpus) if recipe.mix else {}
+    tasks = []
+    for split in SPLITS:
+        mine = [r for r in records if corpus.split(r) == split]
+        items = [i for r in mine for i in _items(r, recipe, corpus, classes, tags)]
+        if recipe.mix:
+            table = draws.Table(noise[split], recipe)
+            items = [replace(i, draws=_drawn(i, table, recipe)) for i in items]
+        tasks += list(_tasks(split, items, recipe, noise.get(split, []), len(tags)))
+    used = Counter(corpus.split(r) for r in records)
+    return Plan(recipe, classes, tags, noise, tasks, used)
+
+
+def _labels(record: Record) -> list[str]:
+    if record.segment_kind == "label":
+        return [name for _, _, name in record.segments]
+    return [record.label] if record.label else []
+
+
+def _frequent(records: Sequence[Record], top: int) -> tuple[str, ...]:
+    counts = Counter(tag for r in records for tag in r.tags)
+    return tuple(sorted(sorted(counts, key=lambda tag: (-counts[tag], tag))[:top]))
+
+
+def _items(
+    record: Record, recipe: Recipe, corpus: Corpus, classes: Sequence[str], tags: Sequence[str]
+) -> Iterator[Item]:
+    rate = recipe.audio.rate
+    recording = corpus.decoded.recordings[record.id]
+    whole = resampled_length(recording.frames, recording.rate, rate)
+    stretches = [(0, whole, record.label)]
+    if record.segment_kind == "label":
+        rows = record.segments
+        stretches = [(round(a * rate), min(round(b * rate), whole), name) for a, b, name in rows]
+    base = Item(
+        id=record.id,
+        pack=corpus.decoded.packs[record.id],
+        begin=0,
+        length=0,
+        first=0,
+        count=0,
+        group=draws.number(group(record)),
+        fold=-1 if record.fold is None else record.fold,
+        tags=tuple(tags.index(t) for t in record.tags if t in tags),
+    )
+    for begin, stop, name in stretches:
+        count = windows(stop - begin, recipe)
+        if count:
+            label = classes.index(name) if recipe.labels.kind == "class" else -1
+            turns = _turns(record, rate) if recipe.labels.kind == "activity" else ()
+            yield replace(
+                base, begin=begin, length=stop - begin, count=count, label=label, turns=turns
+            )
+
+
+def windows(length: int, recipe: Recipe) -> int:
+    """Windows in a stretch: the first always, a later one if it is filled well enough."""
+    w = recipe.window
+    if length < 1:
+        return 0
+    if w.edges == "recording":  # a frame stands on every hop, sample 0 included
+        hop = recipe.features[next(iter(recipe.features))].hop
+        length = (1 + length // hop) * hop
+    enough = max(1, int(w.min_fill * w.samples))
+    count = 1 + max(0, length - enough) // w.hop
+    return min(count, w.most) if w.most else count
+
+
+def _turns(record: Record, rate: int) -> tuple[tuple[int, int, str], ...]:
+    return tuple((round(a * rate), round(b * rate), who) for a, b, who in record.segments)
+
+
+def _drawn(item: Item, table: draws.Table, recipe: Recipe) -> tuple[tuple[Draw, ...], ...]:
+    starts = [item.begin + (item.first + k) * recipe.window.hop for k in range(item.count)]
+    return tuple(table.draw(item.id, start, item.group) for start in starts)
+
+
+def _tasks(
+    split: str, items: Sequence[Item], recipe: Recipe, noise: Sequence[Track], tags: int
+) -> Iterator[Task]:
+    size = sum(f.nbytes for f in schema.fields(recipe, max(tags, 1))) * schema.variants(recipe)
+    most = max(1, (recipe.output.shard_mb << 20) // size)  # windows in one shard
+    groups = buckets.partition(items, most, lambda i: i.id, lambda i: i.count)
+    for bits, together in groups.items():
+        for part, mine in enumerate(_parts(together, most, recipe)):
+            yield _task(f"{split}-{bits}-{part}", split, mine, recipe, noise)
+
+
+def _parts(items: Sequence[Item], most: int, recipe: Recipe) -> Iterator[list[Item]]:
+    """Cut a group that one shard cannot hold (one long recording) into several."""
+    part: list[Item] = []
+    room = most
+    for item in items:
+        at = 0
+        while at < item.count:
+            take = min(room, item.count - at)
+            draws = item.draws[at : at + take]
+            stretch = replace(item, first=item.first + at, count=take, draws=draws)
+            part.append(replace(stretch, turns=_near(stretch, recipe)))
+            at += take
+            room -= take
+            if room == 0:
+                yield part
+                part, room = [], most
+    if part:
+        yield part
+
+
+def _near(item: Item, recipe: Recipe) -> tuple[tuple[int, int, str], ...]:
+    """The turns that reach into the item's windows."""
+    low = item.begin + item.first * recipe.window.hop
+    high = low + (item.count - 1) * recipe.window.hop + recipe.window.samples
+    return tuple(turn for turn in item.turns if turn[0] < high and turn[1] > low)
+
+
+def _task(
+    name: str, split: str, items: list[Item], recipe: Recipe, noise: Sequence[Track]
+) -> Task:
+    pointed = sorted({d.track for i in items for per in i.draws for d in per if d.track >= 0})
+    place = {track: i for i, track in enumerate(pointed)}
+    local = tuple(
+        replace(
+            item,
+            draws=tuple(
+                tuple(replace(d, track=place.get(d.track, -1)) for d in per) for per in item.draws
+            ),
+        )
+        for item in items
+    )
+    mine = tuple(noise[i] for i in pointed)
+    content = [[*_content(item)] for item in local]
+    key = store.digest([recipe.numbers(), content, [t.id for t in mine], versions()])
+    seconds = sum(i.count * recipe.window.hop for i in items) / recipe.audio.rate
+    return Task(name, key, split, local, mine, seconds)
+
+
+def _content(item: Item) -> Iterator[Any]:
+    """What of an item decides bytes: not the pack it happens to lie in."""
+    for name, value in vars(item).items():
+        if name == "draws":
+            yield [[asdict(d) for d in per] for per in value]
+        elif name != "pack":
+            yield value
+
+
+def versions() -> list[Any]:
+    """What makes the numbers. The plan's own code is not in it: its outcome is in the key."""
+    return [code.version("examples"), code.libraries(*LIBRARIES)]
+
+
+def fingerprint(recipe: Recipe, corpus: Corpus) -> str:
+    """Equal when nothing that a recipe's shards depend on has changed."""
+    return store.digest([recipe.resolved(), corpus.key, versions(), code.version("plan")])
+
+
