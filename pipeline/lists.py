@@ -25,6 +25,8 @@ SPLIT_NAMES = {
 }
 MAX_LIST_BYTES = 256 * 2**20  # two million rows of 128 bytes; no list is larger, a bomb may be
 
+MORE = "\0more"  # key of a row's cell count where it has more cells than the header
+
 Reject = tuple[str, str, str]  # path, code, detail
 
 
@@ -92,8 +94,8 @@ def read_table(root: Path, path: str) -> tuple[list[str], list[tuple[int, dict[s
         for cells in lines:
             if any(cells):
                 row = dict(zip(header, cells, strict=False))
-                extra = {"": f"{len(cells)} cells"} if len(cells) > len(header) else {}
-                rows.append((lines.line_num, row | extra))
+                more = any(cells[len(header) :])
+                rows.append((lines.line_num, row | ({MORE: str(len(cells))} if more else {})))
     except csv.Error as error:
         raise UsageError(f"not a table: {error}", where=f"{path}:{lines.line_num}") from error
     return header, rows

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from pipeline.errors import Rejected, UsageError
 from pipeline.lists import (
+    MORE,
     ROLE_NAMES,
     SPLIT_NAMES,
     Entry,
@@ -109,8 +110,8 @@ def check_place(path: str, files: frozenset[str]) -> None:
 def _row_entry(row: Mapping[str, str], role: str, files: frozenset[str]) -> tuple[Entry, str]:
     """One row as an entry with at most one segment, and its RTTM file."""
     check_place(row["path"], files)
-    if "" in row:
-        raise Rejected("bad_list_row", f"{row['']}, more than there are columns")
+    if MORE in row:
+        raise Rejected("bad_list_row", f"{row[MORE]} cells, more than there are columns")
     fold = _number(row, "fold") if row.get("fold") else None
     if fold is not None and not fold.is_integer():
         raise Rejected("bad_list_row", f"fold is not a whole number: {row['fold']!r}")
@@ -157,9 +158,9 @@ def read_list(folder: Folder, path: str) -> Found:
     bad: dict[str, Reject] = {}
     for line, cells in table:
         row = {name: cells.get(theirs, "").strip() for name, theirs in columns.items()}
-        row |= {"": cells[""]} if "" in cells else {}
-        for name in ("path", "rttm"):  # a file's name may end in a space; ./a//b is a/b
-            if cells.get(columns.get(name, "")):
+        row |= {MORE: cells[MORE]} if MORE in cells else {}
+        for name in {"path", "rttm"} & columns.keys():  # a name may end in a space; ./a//b is a/b
+            if cells.get(columns[name]):
                 row[name] = str(PurePosixPath(cells[columns[name]]))
         name = row["path"] or f"{path}:{line}"
         try:
