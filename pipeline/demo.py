@@ -48,6 +48,18 @@ def make(folder: Path, seed: int, items: list[Item], progress: Progress | None =
     folder.parent.mkdir(parents=True, exist_ok=True)
     _sweep(folder)
     part = folder.with_name(f".{folder.name}.part-{os.getpid()}")
+    old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
+    try:
+        _fill(part, seed, items, progress)
+        if folder.exists():
+            folder.rename(old)
+        part.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _fill(part: Path, seed: int, items: list[Item], progress: Progress | None) -> None:
     for done, item in enumerate(items):
         _write(part / item.path, item.make())
         for path, text in item.beside.items():
@@ -60,11 +72,6 @@ def make(folder: Path, seed: int, items: list[Item], progress: Progress | None =
         writer.writerows({"path": item.path, **item.row} for item in items)
     stamp = {"made_by": MADE_BY, "version": VERSION, "seed": seed}
     _write(part / STAMP, (json.dumps(stamp) + "\n").encode())
-    old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
-    if folder.exists():
-        folder.rename(old)
-    part.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _stamp(folder: Path) -> dict[str, object] | None:

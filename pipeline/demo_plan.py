@@ -17,7 +17,8 @@ from .demo_voices import Voice, conversation, make_voice, utterance
 from .rng import stream
 
 Floats = NDArray[np.float64]
-VOICES, FILES_PER_VOICE = 20, 3
+VOICES = 20
+LENGTHS = ((3.0, 3.6), (3.2, 4.4), (3.6, 8.4))  # seconds, of a voice's files
 TAKES = (1, 2, 1, 1, 3, 1, 1)  # files of each source of a class
 ARTISTS, CLIPS = 8, 4
 POOLS, PER_POOL, TALKS = ("pool-a", "pool-b", "pool-c"), 3, 2
@@ -89,12 +90,10 @@ def talk(seed: int, pool: str, number: int) -> tuple[Floats, list[tuple[str, flo
 
 def _voices(seed: int) -> Iterator[Item]:
     for v, voice in enumerate(voices(seed)):
-        for k in range(FILES_PER_VOICE):
+        for k in range(len(LENGTHS)):
             name = f"{voice.name}-{k + 1}"
             kind = SPEECH[(3 * v + k) % len(SPEECH)]
-            seconds = stream(seed, "demo length", name).uniform(
-                *((3, 3.6), (3.2, 4.4), (3.6, 8.4))[k]
-            )
+            seconds = float(stream(seed, "demo length", name).uniform(*LENGTHS[k]))
 
             def make(
                 voice: Voice = voice, name: str = name, kind: Kind = kind, seconds: float = seconds

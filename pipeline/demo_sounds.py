@@ -129,11 +129,11 @@ def birds(source: Rng, take: Rng, n: int, rate: int) -> Floats:
 
 
 def alarm(source: Rng, take: Rng, n: int, rate: int) -> Floats:
-    pitch, ratio = source.uniform(600, 2800), source.choice((1.0, 1.0, 1.25, 1.5))
-    speed, duty = source.uniform(2, 7), source.uniform(0.3, 0.9)
+    pitch, ratio = source.uniform(700, 2300), source.choice((1.0, 1.0, 1.25, 1.5))
+    speed, duty = source.uniform(2, 6), source.uniform(0.4, 0.85)
     turn = (np.arange(n) / rate * speed + take.random()) % 1
     track = np.where(turn < duty / 2, pitch, pitch * ratio)
-    tone = harmonics(np.cumsum(track) / rate, rate, pitch * ratio, source.uniform(-16, -6), 0.4)
+    tone = harmonics(np.cumsum(track) / rate, rate, pitch * ratio, source.uniform(-12, -6), 0.4)
     edge = round(0.004 * rate)
     gate = np.convolve(turn < duty, np.ones(edge) / edge, "same")
     return unit_rms(tone * gate)
@@ -149,7 +149,7 @@ BEDS = ("rain", "water", "wind", "engine")
 def noise(label: str, source: Rng, take: Rng, n: int, rate: int) -> Floats:
     """(n,) of one class with its bed, hiss and equaliser; unit RMS."""
     bed = CLASSES[str(source.choice([b for b in BEDS if b != label]))]
-    bed_level, hiss_level = source.uniform(-28, -8), source.uniform(-45, -20)  # dB under the sound
+    bed_level, hiss_level = source.uniform(-30, -10), source.uniform(-45, -20)  # dB under the sound
     size = next_fast_len(n, real=True)
     hertz = np.fft.rfftfreq(size, 1 / rate)
     bands = np.log2(np.maximum(hertz, 40.0))

@@ -90,10 +90,11 @@ def utterance(voice: Voice, rate: int, seconds: float, rng: Rng) -> tuple[Floats
     """Phrases with pauses: (samples,) at unit speech RMS, and each phrase's start and end."""
     n = round(seconds * rate)
     tracks = _tracks(voice, seconds, rng)
-    times: Floats = np.arange(len(tracks.pitch)) * FRAME
-    at: Floats = np.arange(n) / rate
-    pulses = _pulses(voice, np.interp(at, times, tracks.pitch), rate, rng)
-    pulses *= np.interp(at, times, tracks.voiced)
+    times = FRAME * np.arange(len(tracks.pitch), dtype=np.float64)
+    at = np.arange(n) / rate
+    pulses: Floats = _pulses(voice, np.interp(at, times, tracks.pitch), rate, rng) * np.interp(
+        at, times, tracks.voiced
+    )
     hiss: Floats = rng.standard_normal(n) * np.interp(at, times, tracks.hiss)
     out = _shape(pulses, rate, times, tracks, voice) + _shape_hiss(hiss, rate, times, tracks)
     spoken = np.zeros(n, dtype=bool)
