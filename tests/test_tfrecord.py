@@ -99,6 +99,15 @@ def test_integers_at_every_width(tf, dtype: str) -> None:
     assert stored[12 : 12 + len(example)] == example
 
 
+def test_more_integers_than_one_step_codes() -> None:
+    field = Field("x", "int32", (3001,), "", ("values",))
+    values = np.random.default_rng(1).integers(-300, 300, (25, 3001), dtype=np.int32)
+    values[:22] = np.abs(values[:22])  # steps of two bytes a value, then one of ten
+    assert values.size > 2 * tfrecord._BLOCK
+    data = {"x": values}
+    assert_same(tfrecord.decode(tfrecord.encode([field], data), [field]), data)
+
+
 def test_equal_input_gives_equal_bytes() -> None:
     again = dict(reversed(arrays().items()))
     assert tfrecord.encode(FIELDS, arrays()) == tfrecord.encode(FIELDS[::-1], again)
