@@ -6,7 +6,6 @@ rejection of each file. Writes nothing. One function is one corpus.
 
 import re
 from collections.abc import Callable
-from pathlib import PurePosixPath
 
 from pipeline.errors import UsageError
 from pipeline.lists import ROLE_NAMES, Entry, Folder, Found, read_table, read_text
@@ -18,6 +17,11 @@ def table_of(folder: Folder, name: str) -> str:
     return min(ends, key=lambda p: (p.count("/"), p), default="")
 
 
+def _tail(path: str, depth: int) -> str:
+    """The last parts of a path without its suffix."""
+    return re.sub(r"\.[^./]+$", "", "/".join(path.split("/")[-depth:]))
+
+
 def _by_table(
     folder: Folder, table: str, key: str, depth: int, make: Callable[[dict[str, str], str], Entry]
 ) -> Found:
@@ -25,13 +29,13 @@ def _by_table(
 
     Suffixes are not compared, so that a corpus converted to another format still fits its table.
     """
-    where = {"/".join(PurePosixPath(p).with_suffix("").parts[-depth:]): p for p in folder.audio}
+    where = {_tail(path, depth): path for path in folder.audio}
     header, rows = read_table(folder.root, table)
     if key not in header:
         raise UsageError("not this corpus' table", where=table, expected=f"a column {key}")
     found, used = Found(), set()
     for line, row in rows:
-        name = "/".join(PurePosixPath(row.get(key, "")).with_suffix("").parts[-depth:])
+        name = _tail(row.get(key, ""), depth)
         if not name or name in used:
             said = f"{table}:{line}: names no file, or one that an earlier row named"
             found.rejected.append((f"{table}:{line}", "bad_list_row", said))
@@ -128,6 +132,13 @@ def musan(folder: Folder) -> Found:
     return found
 
 
+SHELVES = {
+    **dict.fromkeys("0123456789ab", "train"),
+    "c": "valid",
+    **dict.fromkeys("def", "test"),
+}
+
+
 def magnatagatune(folder: Folder) -> Found:
     """MagnaTagATune (Law 2009): its folders 0-b, c, d-f are the usual 12:1:3 split.
 
@@ -139,7 +150,7 @@ def magnatagatune(folder: Folder) -> Found:
 
     def entry(row: dict[str, str], path: str) -> Entry:
         shelf, name = row["mp3_path"].split("/")[-2:]
-        split = "train" if shelf in "0123456789ab" else "valid" if shelf == "c" else "test"
+        split = SHELVES[shelf]
         tags = tuple(sorted(tag for tag in names if row[tag] == "1"))
         album = "-".join(name.split("-")[:2])
         return Entry(path, folder.role or "labelled", group=album, split=split, tags=tags)

@@ -79,7 +79,8 @@ def test_own_list_with_every_column(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_row_rejects_its_file(tmp_path: Path, row: str, code: str, said: str) -> None:
-    text = f"path,label,group,split,role,start,end\n{row}\nb.wav,,,,,,,,\n"  # empty cells too many are a spreadsheet's habit
+    # b.wav has empty cells too many, as spreadsheets leave them
+    text = f"path,label,group,split,role,start,end\n{row}\nb.wav,,,,,,,,\n"
     found = listing(tmp_path, {"melmill.csv": text} | sounds("a.wav", "b.wav"))
     assert codes(found) == {"a.wav": code}
     assert said in found.rejected[0][2]
@@ -190,12 +191,20 @@ def test_magnatagatune(tmp_path: Path) -> None:
         '"clip_id"\t"guitar"\t"no voice"\t"mp3_path"\n'
         '"2"\t"1"\t"1"\t"b/ann-first_album-01-song-30-59.mp3"\n'
         '"6"\t"0"\t"0"\t"f/bob-live-02-tune-0-29.mp3"\n'
+        '"7"\t"0"\t"0"\t""\n"8"\t"0"\t"0"\t"b/ann-first_album-01-song-30-59.mp3"\n'
+        '"9"\t"0"\t"0"\t"z/cy-x-03-y-0-29.mp3"\n'
     )
     files = sounds("mp3/b/ann-first_album-01-song-30-59.wav", "mp3/f/bob-live-02-tune-0-29.mp3")
+    files |= sounds("mp3/z/cy-x-03-y-0-29.mp3")
     found = listing(tmp_path, files | {"annotations_final.csv": table})
     assert [(e.group, e.split, e.tags) for e in found.entries] == [
         ("ann-first_album", "train", ("guitar", "no voice")),
         ("bob-live", "test", ()),
+    ]
+    assert [(path, code) for path, code, _ in found.rejected] == [
+        ("annotations_final.csv:4", "bad_list_row"),
+        ("annotations_final.csv:5", "bad_list_row"),
+        ("mp3/z/cy-x-03-y-0-29.mp3", "bad_list_row"),
     ]
 
 
