@@ -13,7 +13,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from posixpath import splitext
 from unicodedata import normalize
 
 from pipeline import corpora
@@ -201,7 +202,7 @@ def read_listing(
         for path in files
         if not any(part.startswith(".") or part == "__MACOSX" for part in path.split("/"))
     )
-    sounds = tuple(path for path in seen if PurePosixPath(path).suffix.lower() in audio)
+    sounds = tuple(path for path in seen if splitext(path)[1].lower() in audio)
     folder = Folder(root, tuple(seen), sounds, role)
     name = _chosen(folder, layout)
     found = LAYOUTS[name].read(folder)
