@@ -19,9 +19,10 @@ from numpy.typing import ArrayLike, NDArray
 from pipeline.errors import UsageError
 
 Floats = NDArray[np.float32]
+Precision = Literal["float32", "float64"]
 
 # Windowed frames plus their spectrum; a core's second-level cache is 1 to 2 MB.
-BLOCK_BYTES = 1 << 19
+BLOCK_BYTES = 3 << 18
 # The FFT takes as many frames at once as a vector register holds (4 float32 in scipy's wheels) and
 # the rest one by one. Whole groups only, so a frame's bytes cannot depend on where it stands.
 LANES = 4
@@ -68,9 +69,9 @@ def frame_count(n: int, spec: MelSpec) -> int:
 
 
 @lru_cache(maxsize=32)
-def hann(win: int, n_fft: int) -> Floats:
-    """(n_fft,) float32: a periodic Hann window in the middle of zeros."""
-    window = np.zeros(n_fft, np.float32)
+def hann(win: int, n_fft: int, dtype: Precision = "float32") -> NDArray[np.floating]:
+    """(n_fft,): a periodic Hann window in the middle of zeros."""
+    window = np.zeros(n_fft, dtype)
     left = (n_fft - win) // 2
     window[left : left + win] = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(win) / win)
     window.flags.writeable = False
@@ -127,16 +128,18 @@ def stretch(y: Floats, start: int, stop: int, pad: str) -> Floats:
     return out
 
 
-def spectra(y: Floats, spec: MelSpec) -> Iterator[tuple[int, int, NDArray[np.complex64]]]:
-    """Blocks of the transform: (first frame, frames, (1 + n_fft // 2, frames or more) complex64).
+def spectra(
+    y: Floats, spec: MelSpec, dtype: Precision = "float32"
+) -> Iterator[tuple[int, int, NDArray[np.complexfloating]]]:
+    """Blocks of the transform: (first frame, frames, (1 + n_fft // 2, frames or more) complex).
 
     Frames are the last axis: the FFT writes them so at no cost, and squares and filters then run
     along contiguous memory. Columns past `frames` are filling.
     """
     n, hop, count = spec.n_fft, spec.hop, frame_count(len(y), spec)
     most = max(LANES, BLOCK_BYTES // (8 * n) // LANES * LANES)
-    window = hann(spec.win or n, n)
-    block = np.zeros((min(most, -(-count // LANES) * LANES), n), np.float32)
+    window = hann(spec.win or n, n, dtype)
+    block = np.empty((min(most, -(-count // LANES) * LANES), n), dtype)
     for first in range(0, count, most):
         k = min(most, count - first)
         start = first * hop - (n // 2 if spec.center else 0)
@@ -144,16 +147,17 @@ def spectra(y: Floats, spec: MelSpec) -> Iterator[tuple[int, int, NDArray[np.com
         frames: Floats = np.ndarray((k, n), np.float32, part, strides=(4 * hop, 4))
         np.multiply(frames, window, out=block[:k])
         whole = block[: -(-k // LANES) * LANES]
+        whole[k:] = 0
         yield first, k, scipy.fft.rfft(whole.T, axis=0, workers=1)
 
 
-def squares(x: NDArray[np.complex64]) -> Floats:
-    """(bins, frames) -> (bins, 2 * frames) float32: re^2 and im^2 in turn, over the same memory."""
-    parts = x.view(np.float32)
+def squares(x: NDArray[np.complexfloating]) -> NDArray[np.floating]:
+    """(bins, frames) -> (bins, 2 * frames): re^2 and im^2 in turn, over the same memory."""
+    parts = x.view(x.real.dtype)
     return np.multiply(parts, parts, out=parts)
 
 
-def pair_sums(parts: Floats) -> Floats:
+def pair_sums(parts: NDArray[np.floating]) -> NDArray[np.floating]:
     """(rows, 2 * frames) -> (rows, frames): each number plus its neighbour."""
     return np.add(parts[:, ::2], parts[:, 1::2])
 
