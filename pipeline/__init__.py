@@ -1,0 +1,1 @@
+"""melmill's pipeline: from a folder of audio to sealed shards, and features as a library."""

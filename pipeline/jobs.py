@@ -22,9 +22,6 @@ from joblib.externals.loky.process_executor import BrokenProcessPool, Terminated
 
 from pipeline.store import say
 
-# One thread in every worker: sums in one order, and no more threads than cores. Set before numpy
-# loads (pipeline/__main__.py imports this module first) and inherited by the workers.
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 WORKER = 300 << 20  # bytes one worker may need; MAX_RAM divided by this bounds the workers
 CAP = 3 << 30  # bytes a worker may ask for at all: a forged header cannot take the machine down
 LIVES = 3  # pools that may die before the work goes on in this process
@@ -34,11 +31,6 @@ _ready = False
 
 class _NoPool(Exception):
     """Worker processes cannot be started here."""
-
-
-def one_thread() -> None:
-    for name in THREADS:
-        os.environ[name] = "1"
 
 
 def cores() -> int:

@@ -24,6 +24,7 @@ class Mixture:
 
     noisy: np.ndarray  # (n,) float32
     clean: np.ndarray  # (n,) float32, the given clean times gain
+    scale: float  # applied to the noise, before the gain, exact as float32
     gain: float  # applied to clean and noise alike, 0 < gain <= 1, exact as float32
     requested: float  # dB for at_snr; linear level before the gain for at_level
     achieved: float  # the same quantity, measured in the stored samples (after the gain)
@@ -61,11 +62,12 @@ def at_snr(
     _refuse_silence(clean, "clean")
     _refuse_silence(noise, "noise")
     level = level_of(clean, speech_level, rate) if clean_level is None else clean_level
-    scale = level / rms(noise) * 10.0 ** (-snr_db / 20.0)
+    scale = _factor(level / rms(noise) * 10.0 ** (-snr_db / 20.0))
     noisy, stored, gain = _add(clean, noise, scale)
     if gain != 1.0:
         level = level_of(stored, speech_level, rate)
-    return Mixture(noisy, stored, gain, snr_db, _ratio_db(level, measured_level(stored, noisy)))
+    achieved = _ratio_db(level, measured_level(stored, noisy))
+    return Mixture(noisy, stored, scale, gain, snr_db, achieved)
 
 
 def at_level(clean: np.ndarray, noise: np.ndarray, level: float) -> Mixture:
@@ -78,11 +80,12 @@ def at_level(clean: np.ndarray, noise: np.ndarray, level: float) -> Mixture:
     _refuse_silence(noise, "noise")
     if not level > 0.0:
         raise ValueError(f"noise level must be above 0, got {level}")
-    noisy, stored, gain = _add(clean, noise, level / rms(noise))
+    scale = _factor(level / rms(noise))
+    noisy, stored, gain = _add(clean, noise, scale)
     achieved = measured_level(stored, noisy)
     if achieved == 0.0:
         raise Silent("noise")
-    return Mixture(noisy, stored, gain, level, achieved)
+    return Mixture(noisy, stored, scale, gain, level, achieved)
 
 
 def measured_snr(clean: np.ndarray, noisy: np.ndarray, *, speech_level: str, rate: float) -> float:
@@ -120,6 +123,14 @@ def _refuse_silence(x: np.ndarray, which: str) -> None:
     # About the mean: a constant has power but is silence to the ear.
     if x.size == 0 or x.std(dtype=np.float64) < FLOOR:
         raise Silent(which)
+
+
+def _factor(scale: float) -> float:
+    """`scale` as float32 holds it, so that who mixes later from the label gets the same bytes."""
+    rounded = float(np.float32(scale)) if scale < np.finfo(np.float32).max else math.inf
+    if not math.isfinite(rounded) or rounded == 0.0:
+        raise Silent("clean" if rounded else "noise")
+    return rounded
 
 
 def _add(

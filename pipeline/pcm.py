@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import soxr
@@ -94,6 +94,9 @@ class PackWriter:
 class Pack:
     """A sealed pack, opened for reading."""
 
+    # The piece resampled last, of any pack: windows are read in order, so one is enough.
+    _last: ClassVar[tuple[Any, np.ndarray] | None] = None
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self.descriptor = -1
@@ -107,7 +110,6 @@ class Pack:
         self.recordings = {
             name: Recording.from_row(row) for name, row in footer["recordings"].items()
         }
-        self._piece: tuple[Any, np.ndarray] | None = None
 
     def __del__(self) -> None:
         if self.descriptor >= 0:
@@ -175,9 +177,9 @@ class Pack:
 
     def _piece_at(self, ident: str, rate: int, quality: str, index: int) -> np.ndarray:
         """Piece `index`. Pieces start on whole seconds, where any two rates both have a sample."""
-        name = (ident, rate, quality, index)
-        if self._piece is not None and self._piece[0] == name:
-            return self._piece[1]
+        name = (self.path, ident, rate, quality, index)
+        if Pack._last is not None and Pack._last[0] == name:
+            return Pack._last[1]
         r = self.recordings[ident]
         low = max(0, index * PIECE - MARGIN)
         x = self.native(ident, low * r.rate, ((index + 1) * PIECE + MARGIN) * r.rate)
@@ -186,7 +188,7 @@ class Pack:
         begin = (index * PIECE - low) * rate
         left = resampled_length(r.frames, r.rate, rate) - index * PIECE * rate
         piece = x[begin : begin + min(PIECE * rate, left)]
-        self._piece = (name, piece)
+        Pack._last = (name, piece)
         return piece
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from pipeline import buckets, code, draws, schema, store
 from pipeline.corpus import Corpus, group
 from pipeline.errors import UsageError
+from pipeline.items import Item, Task
 from pipeline.pcm import resampled_length
 from pipeline.recipe import Recipe
 from pipeline.scan import Record
@@ -19,36 +20,6 @@ from pipeline.splits import SPLITS
 from pipeline.tracks import Draw, Track
 
 LIBRARIES = ("numpy", "scipy", "soxr", "librosa", "h5py", "google-crc32c")
-
-
-@dataclass(frozen=True)
-class Item:
-    """Windows `first` to `first + count` of one stretch of one recording."""
-
-    id: str
-    pack: str
-    begin: int  # samples at the recipe's rate, as all below
-    length: int
-    first: int
-    count: int
-    group: int
-    fold: int
-    label: int = -1
-    tags: tuple[int, ...] = ()
-    turns: tuple[tuple[int, int, str], ...] = ()  # who speaks from when to when
-    draws: tuple[tuple[Draw, ...], ...] = ()  # per window, per mixture
-
-
-@dataclass(frozen=True)
-class Task:
-    """One shard."""
-
-    name: str  # <split>-<bits>-<part>
-    key: str
-    split: str
-    items: tuple[Item, ...]
-    tracks: tuple[Track, ...] = ()  # what the draws point at
-    seconds: float = 0.0  # of audio read
 
 
 @dataclass(frozen=True)
@@ -184,6 +155,13 @@ def _tasks(
     for bits, together in groups.items():
         for part, mine in enumerate(_parts(together, most, recipe)):
             yield _task(f"{split}-{bits}-{part}", split, mine, recipe, noise)
+
+
+def noise_groups(tracks: Sequence[Track], recipe: Recipe) -> dict[str, list[Track]]:
+    """The noise tracks of one split, one group a shard."""
+    size = 4 * max((t.length for t in tracks), default=1)  # bytes, float32
+    most = max(1, (recipe.output.shard_mb << 20) // size)
+    return buckets.partition(tracks, most, lambda t: t.id, lambda _: 1)
 
 
 def _parts(items: Sequence[Item], most: int, recipe: Recipe) -> Iterator[list[Item]]:

@@ -134,7 +134,7 @@ class Recipe:
 
 
 def load(names: typing.Iterable[str]) -> list[Recipe]:
-    """Recipes by shipped name, profile name (`diarization-optimized`) or path; none named is all."""
+    """Recipes by shipped name, profile (`diarization-optimized`) or path; none named is all."""
     shipped = {path.stem: path for path in sorted(SHIPPED.glob("*.toml"))}
     everything = {r.name: r for path in shipped.values() for r in _read(path)}
     found: dict[str, Recipe] = {}

@@ -65,7 +65,7 @@ def fields(recipe: Recipe, tags: int) -> list[Field]:
         Field("valid", "int32", (), "samples of the window that are recorded, not padded", ()),
     ]
     if recipe.mix:
-        found += _mix_fields(recipe)
+        found += mix_fields(recipe)
     return found
 
 
@@ -91,7 +91,7 @@ def _field(name: str, recipe: Recipe, tags: int) -> Field:
     return Field(name, "float32", shape, LOG_UNITS[feature.log], ("frame", "mel"))
 
 
-def _mix_fields(recipe: Recipe) -> list[Field]:
+def mix_fields(recipe: Recipe) -> list[Field]:
     """What was mixed. When the loader mixes, one example carries the plan of all its mixtures."""
     assert recipe.mix is not None
     many = not recipe.mix.materialise

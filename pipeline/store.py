@@ -288,6 +288,10 @@ def lock(root: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
 def sha256_file(path: Path) -> str:
     result = hashlib.sha256()
     with open(path, "rb", buffering=0) as file:
@@ -329,6 +333,7 @@ class Hashes:
         with contextlib.suppress(OSError, MelmillError, ValueError, TypeError, AttributeError):
             for name, (mark, sha) in load_json(path).items():
                 self.known[name] = (tuple(mark), str(sha))
+        self.stored = dict(self.known)
 
     def learn(self, path: Path, sha: str) -> None:
         """Take the hash of a file that this run has just written."""
@@ -347,9 +352,10 @@ class Hashes:
         self.seen.pop(os.fspath(path), None)
         self.known.pop(os.fspath(path), None)
 
-    def save(self, keep_unseen: bool) -> None:
-        table = (self.known if keep_unseen else {}) | self.seen
-        if table == self.known:
+    def save(self) -> None:
+        """Store what is known now; files that are gone are left out."""
+        table = {n: row for n, row in (self.known | self.seen).items() if os.path.exists(n)}
+        if table == self.stored:
             return
         settle(max((mark[2] for mark, _ in table.values()), default=0))
         write_bytes(self.path, dump_json(table))

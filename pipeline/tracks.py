@@ -57,11 +57,11 @@ def samples(recipe: Recipe) -> int:
     return round(recipe.mix.track * recipe.audio.rate)
 
 
-def fields(recipe: Recipe) -> list[Field]:
-    """What a sealed shard of tracks holds."""
+def fields(whole: int) -> list[Field]:
+    """What a sealed shard of tracks of `whole` samples holds."""
     voices = "hashes of who is heard in it; 0 is nobody"
     return [
-        Field("samples", "float32", (samples(recipe),), "full scale is 1", ("sample",)),
+        Field("samples", "float32", (whole,), "full scale is 1", ("sample",)),
         Field("length", "int64", (), "samples that are not padding", ()),
         Field("kind", "int32", (), "index into noises", ()),
         Field("source", "bytes32", (), "id of the track", ()),

@@ -1,0 +1,384 @@
+"""Stage 3: a recipe's shards and their index.
+
+Reads: the corpus (manifest, packs, splits) and the recipe. Does: makes every shard whose receipt is
+missing, of another key, or damaged; nothing else. Writes: artifacts/<recipe>/*.h5, *.tfrecord and
+a receipt for each task, then index.json, which is the commit point; sweeps what it does not name.
+"""
+
+import functools
+import math
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline import examples, hdf5, jobs, schema, store, tfrecord, tracks
+from pipeline import plan as planning
+from pipeline.corpus import Corpus
+from pipeline.errors import MelmillError
+from pipeline.fields import Field
+from pipeline.items import Task
+from pipeline.pcm import Pack
+from pipeline.plan import Plan
+from pipeline.progress import Progress
+from pipeline.recipe import Recipe
+from pipeline.splits import SPLITS
+from pipeline.tracks import Track
+
+SCHEMA = 1
+SUFFIX = {"hdf5": "h5", "tfrecord": "tfrecord"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a sealed noise track stands."""
+
+    path: str
+    sha256: str
+    row: int
+    whole: int  # samples of a track without padding
+
+
+@dataclass(frozen=True)
+class Job:
+    """A task with all that a worker needs to carry it out."""
+
+    folder: str
+    recipe: Recipe
+    tags: int
+    task: Task
+    places: tuple[Place, ...] = ()
+    noise: tuple[Track, ...] = ()  # tracks to render, when this is a shard of noise
+    only: tuple[str, ...] = ()  # formats to write: those that are missing or damaged
+
+
+@dataclass
+class Built:
+    """What one recipe came to."""
+
+    name: str
+    folder: Path
+    index: dict[str, Any]
+    made: int = 0  # shards written by this run
+    kept: int = 0
+    seconds: float = 0.0  # of audio in the shards that were made
+    elapsed: float = 0.0
+    warnings: list[str] = field(default_factory=list)
+
+
+def build(
+    recipe: Recipe, corpus: Corpus, artifacts: Path, count: int, hashes: store.Hashes
+) -> Built:
+    """Bring artifacts/<recipe> up to date."""
+    began = time.monotonic()
+    folder = artifacts / recipe.name
+    fingerprint = planning.fingerprint(recipe, corpus)
+    index = current(folder, fingerprint, hashes)
+    if index is not None:
+        return Built(recipe.name, folder, index, kept=len(index["shards"]) + len(index["noise"]))
+    plan = planning.plan(recipe, corpus)
+    built = Built(recipe.name, folder, {})
+    store.need_space(folder, _estimate(plan))
+    noise_jobs = _noise_jobs(plan, folder)
+    noise = _carry_out(noise_jobs, built, hashes, count, f"{recipe.name} noise")
+    places = _places(noise_jobs, noise, folder)
+    receipts = _carry_out(_jobs(plan, folder, places), built, hashes, count, recipe.name)
+    built.index = _index(plan, corpus, fingerprint, receipts, noise)
+    data = store.dump_json(store.seal(built.index), pretty=True)
+    store.write_if_changed(folder / "index.json", data)
+    names = {f["path"] for r in (*receipts, *noise) for f in r["files"]}
+    store.sweep(folder, {"index.json", *names, *(r["receipt"] for r in (*receipts, *noise))})
+    built.elapsed = time.monotonic() - began
+    return built
+
+
+def current(folder: Path, fingerprint: str, hashes: store.Hashes) -> dict[str, Any] | None:
+    """The index as it stands, if it is of this fingerprint and every shard is whole."""
+    try:
+        index = store.load_sealed(folder / "index.json")
+    except (OSError, MelmillError):
+        return None
+    if index.get("fingerprint") != fingerprint:
+        return None
+    files = [*index["shards"], *index["noise"]]
+    return index if all(_whole(folder, f, hashes) for f in files) else None
+
+
+def _whole(folder: Path, file: dict[str, Any], hashes: store.Hashes) -> bool:
+    path = store.inside(folder, file["path"])
+    try:
+        return path.stat().st_size == file["bytes"] and hashes.of(path) == file["sha256"]
+    except OSError:
+        return False
+
+
+def _estimate(plan: Plan) -> int:
+    """Bytes the shards will need."""
+    size = sum(f.nbytes for f in schema.fields(plan.recipe, max(len(plan.tags), 1)))
+    windows = sum(item.count for task in plan.tasks for item in task.items)
+    total = windows * schema.variants(plan.recipe) * size * len(plan.recipe.output.formats)
+    for found in plan.noise.values():
+        total += len(found) * sum(f.nbytes for f in tracks.fields(tracks.samples(plan.recipe)))
+    return total
+
+
+def _noise_jobs(plan: Plan, folder: Path) -> list[Job]:
+    """Noise tracks in shards of their own, HDF5 only: the loader reads slices of them."""
+    found = []
+    for split, all_tracks in plan.noise.items():
+        for bits, mine in planning.noise_groups(all_tracks, plan.recipe).items():
+            key = store.digest([[t.id for t in mine], planning.versions()])
+            task = Task(f"noise-{split}-{bits}", key, split, ())
+            found.append(
+                Job(os.fspath(folder), plan.recipe, 0, task, noise=tuple(mine), only=("hdf5",))
+            )
+    return found
+
+
+def _jobs(plan: Plan, folder: Path, places: dict[str, Place]) -> list[Job]:
+    formats = plan.recipe.output.formats
+    return [
+        Job(
+            folder=os.fspath(folder),
+            recipe=plan.recipe,
+            tags=len(plan.tags),
+            task=task,
+            places=tuple(places[t.id] for t in task.tracks),
+            only=formats,
+        )
+        for task in plan.tasks
+    ]
+
+
+def _places(
+    noise_jobs: Sequence[Job], receipts: Sequence[dict[str, Any]], folder: Path
+) -> dict[str, Place]:
+    found = {}
+    for job, receipt in zip(noise_jobs, receipts, strict=True):
+        file = receipt["files"][0]
+        for row, track in enumerate(job.noise):
+            path, whole = os.fspath(folder / file["path"]), tracks.samples(job.recipe)
+            found[track.id] = Place(path, file["sha256"], row, whole)
+    return found
+
+
+def _carry_out(
+    wanted: list[Job], built: Built, hashes: store.Hashes, count: int, title: str
+) -> list[dict[str, Any]]:
+    """The receipts of all jobs, in their order; only what is not there yet is made."""
+    receipts: dict[str, dict[str, Any]] = {}
+    waiting = []
+    for job in wanted:
+        receipt, lost = _standing(job, hashes)
+        if receipt is not None and not lost:
+            receipts[job.task.name] = receipt
+            built.kept += len(receipt["files"])
+        else:
+            only = tuple(f for f in job.only if receipt is None or f in lost)
+            waiting.append(functools.partial(make_shard, _only(job, only)))
+    with Progress(title, len(waiting), "shard") as bar:
+        for _, receipt in jobs.run(_run, waiting, count) if waiting else ():
+            receipts[receipt["name"]] = receipt
+            built.made += len(receipt["files"])
+            built.seconds += receipt["seconds"]
+            for file in receipt["files"]:
+                hashes.learn(built.folder / file["path"], file["sha256"])
+            bar.step(1, receipt["seconds"])
+    return [receipts[job.task.name] for job in wanted]
+
+
+def _run(call: Any) -> Any:
+    return call()
+
+
+def _only(job: Job, formats: tuple[str, ...]) -> Job:
+    return Job(**{**vars(job), "only": formats})
+
+
+def _name(task: Task, suffix: str) -> str:
+    return f"{task.name}.{task.key[:12]}.{suffix}"
+
+
+def _standing(job: Job, hashes: store.Hashes) -> tuple[dict[str, Any] | None, set[str]]:
+    """(the receipt of a finished task, formats whose file is missing or damaged)."""
+    folder = Path(job.folder)
+    try:
+        receipt = store.load_sealed(folder / _name(job.task, "json"))
+    except (OSError, MelmillError):
+        return None, set()
+    if receipt["key"] != job.task.key:
+        return None, set()
+    files = {f["format"]: f for f in receipt["files"]}
+    if receipt["examples"] and set(files) != set(job.only):
+        return None, set()  # the recipe asks for other formats now
+    return receipt, {name for name, f in files.items() if not _whole(folder, f, hashes)}
+
+
+@functools.lru_cache(maxsize=64)
+def _pack(path: str) -> Pack:
+    return Pack(Path(path))
+
+
+@functools.lru_cache(maxsize=4096)
+def _checked(path: str, sha256: str) -> Path:
+    """A noise shard whose hash was compared once by this process."""
+    if store.sha256_file(Path(path)) != sha256:
+        raise MelmillError("damaged noise shard", where=path, do="run the same command again")
+    return Path(path)
+
+
+@functools.lru_cache(maxsize=24)
+def _track(place: Place) -> np.ndarray:
+    path = _checked(place.path, place.sha256)
+    rows = hdf5.read_rows(path, tracks.fields(place.whole), place.row, place.row + 1)
+    samples: np.ndarray = rows["samples"][0, : int(rows["length"][0])]
+    return samples
+
+
+class _Packs(dict[str, Pack]):
+    """Pack name -> the opened pack."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def __missing__(self, name: str) -> Pack:
+        return _pack(os.fspath(self.folder / name))
+
+
+def make_shard(job: Job) -> dict[str, Any]:
+    """Make one task's examples and seal them; the receipt is written last. Runs in a worker."""
+    packs = _Packs(Path(job.folder).parent / "pcm")
+    if job.noise:
+        described = tracks.fields(tracks.samples(job.recipe))
+        arrays, skipped = _noise_arrays(job, packs), Counter[str]()
+    else:
+        described = schema.fields(job.recipe, max(job.tags, 1))
+
+        def noise(track: int) -> tuple[str, np.ndarray]:
+            return job.task.tracks[track].id, _track(job.places[track])
+
+        batch = examples.make(job.task.items, job.recipe, job.tags, packs, noise)
+        arrays, skipped = batch.done(), batch.skipped
+    count = len(next(iter(arrays.values())))
+    summed = job.task.split == "train" and count and not job.noise
+    receipt = {
+        "name": job.task.name,
+        "key": job.task.key,
+        "split": job.task.split,
+        "receipt": _name(job.task, "json"),
+        "examples": count,
+        "seconds": job.task.seconds,
+        "skipped": dict(sorted(skipped.items())),
+        "sums": examples.sums(arrays, job.recipe) if summed else {},
+        "files": _write(job, described, arrays, count),
+    }
+    store.write_if_changed(
+        Path(job.folder) / _name(job.task, "json"), store.dump_json(store.seal(receipt))
+    )
+    return receipt
+
+
+def _noise_arrays(job: Job, packs: _Packs) -> dict[str, np.ndarray]:
+    assert job.recipe.mix is not None
+    described = tracks.fields(tracks.samples(job.recipe))
+    arrays = {f.name: np.zeros((len(job.noise), *f.shape), f.numpy) for f in described}
+    for row, track in enumerate(job.noise):
+        wave = tracks.render(track, job.recipe, packs)
+        arrays["samples"][row, : len(wave)] = wave
+        arrays["length"][row] = len(wave)
+        arrays["kind"][row] = job.recipe.mix.noises.index(track.kind)
+        arrays["source"][row] = track.id[:32].encode()
+        arrays["groups"][row, : len(track.groups)] = track.groups
+    return arrays
+
+
+def _write(
+    job: Job, described: list[Field], arrays: dict[str, np.ndarray], count: int
+) -> list[dict[str, Any]]:
+    """Seal the arrays in every format; those that stand whole are described, not written."""
+    formats = ("hdf5",) if job.noise else job.recipe.output.formats
+    files = []
+    for form in formats if count else ():
+        path = Path(job.folder) / _name(job.task, SUFFIX[form])
+        if form == "hdf5":
+            data = hdf5.encode(described, arrays, {"key": job.task.key, "split": job.task.split})
+        else:
+            data = tfrecord.encode(described, arrays)
+        sha = store.write_bytes(path, data) if form in job.only else store.sha256(data)
+        files.append(
+            {
+                "path": path.name,
+                "split": job.task.split,
+                "format": form,
+                "examples": count,
+                "bytes": len(data),
+                "sha256": sha,
+            }
+        )
+    return files
+
+
+def _index(
+    plan: Plan,
+    corpus: Corpus,
+    fingerprint: str,
+    receipts: Sequence[dict[str, Any]],
+    noise: Sequence[dict[str, Any]],
+) -> dict[str, Any]:
+    recipe = plan.recipe
+    described = schema.fields(recipe, max(len(plan.tags), 1))
+    noise_fields = tracks.fields(tracks.samples(recipe)) if recipe.mix else []
+    skipped: Counter[str] = Counter()
+    per_split = dict.fromkeys(SPLITS, 0)
+    for receipt in receipts:
+        skipped.update(receipt["skipped"])
+        per_split[receipt["split"]] += receipt["examples"]
+    return {
+        "schema": SCHEMA,
+        "name": recipe.name,
+        "key": store.digest([recipe.name, [r["key"] for r in (*receipts, *noise)]]),
+        "fingerprint": fingerprint,
+        "recipe": recipe.resolved(),
+        "fields": [f.to_json() for f in described],
+        "classes": list(plan.classes),
+        "tags": list(plan.tags),
+        "noises": list(recipe.mix.noises) if recipe.mix else [],
+        "names": schema.names(recipe),
+        "statistics": _statistics(receipts),
+        "shards": [f for receipt in receipts for f in receipt["files"]],
+        "noise": [f for receipt in noise for f in receipt["files"]],
+        "noise_fields": [f.to_json() for f in noise_fields],
+        "feature_description": tfrecord.feature_description(described),
+        "counts": {
+            "found": len(corpus.records),
+            "used": sum(plan.used.values()),
+            "rejected": dict(sorted(corpus.rejected().items())),
+            "files": {split: plan.used[split] for split in SPLITS},
+            "examples": per_split,
+            "skipped": dict(sorted(skipped.items())),
+        },
+    }
+
+
+def _statistics(receipts: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Mean and deviation over the train split, from the shards' sums in the shards' order."""
+    totals: dict[str, list[Any]] = {}
+    for receipt in receipts:
+        for name, (count, total, squares) in receipt["sums"].items():
+            old = totals.setdefault(name, [0, [0.0] * len(total), [0.0] * len(total)])
+            old[0] += count
+            old[1] = [a + b for a, b in zip(old[1], total, strict=True)]
+            old[2] = [a + b for a, b in zip(old[2], squares, strict=True)]
+    found = {}
+    for name, (count, total, squares) in totals.items():
+        mean = [t / count for t in total]
+        pairs = zip(squares, mean, strict=True)
+        deviation = [math.sqrt(max(0.0, s / count - m * m)) for s, m in pairs]
+        found[name] = {"count": count, "mean": mean, "deviation": deviation}
+    return found
