@@ -105,7 +105,8 @@ def _declared(declared: int, start: int, size: int, more: bool = False) -> None:
     if declared <= 0:
         if more:
             raise Rejected("empty", "a header that declares 0 bytes of audio")
-        raise Rejected("bad_header", f"0 bytes of audio declared, {held} bytes follow")
+        # CAF's -1, "to the end", comes here too: libsndfile refuses it.
+        raise Rejected("bad_header", f"no bytes of audio declared, {held} bytes follow")
     if declared > held:
         raise Rejected("truncated", f"{declared} bytes of audio declared, {held} in the file")
 
@@ -122,8 +123,6 @@ def _check_chunks(fd: int, size: int, head: bytes, family: str) -> None:
         if name == wanted:
             if head[:4] == b"RF64" and length == 0xFFFFFFFF and head[12:16] == b"ds64":
                 length = struct.unpack_from("<Q", head, 28)[0]
-            if family == "caf" and length == -1:
-                length, skip = size - body, 4
             rest = os.pread(fd, form.size, body + max(length, 0))
             _declared(length - skip, body + skip, size, more=_is_chunk(rest, size))
             return

@@ -145,6 +145,7 @@ def _headers() -> Iterator[Entry]:
     yield "bad/channels_1500.wav", wav(data[: 3000 * 10], channels=1500), "too_many_channels"
     yield "bad/bits_0.wav", wav(data, bits=0), "unsupported"
     yield "bad/au_zero.au", b".snd" + struct.pack(">5I", 24, 0, 3, RATE, 1) + data, "bad_header"
+    yield "bad/rf64_short.wav", _rf64(data, 3 * len(data)), "truncated"
     yield "bad/nist_short.sph", _nist(data, RATE * 3), "truncated"
 
 
@@ -219,6 +220,12 @@ def _nist(data: bytes, count: int) -> bytes:
     return f"NIST_1A\n   1024\n{fields}".encode().ljust(1024) + data
 
 
+def _rf64(data: bytes, declared: int) -> bytes:
+    """EBU Tech 3306: 32-bit sizes of all ones, the real ones in a first chunk of their own."""
+    ds64 = struct.pack("<4sIQQQI", b"ds64", 28, declared + 72, declared, declared // 2, 0)
+    return b"RF64" + wav(data, size=2**32 - 1, riff=2**32 - 1, before=ds64)[4:]
+
+
 def _odd_wavs() -> Iterator[Entry]:
     def pcm(seed: int) -> bytes:
         return pcm16(seed).tobytes()
@@ -271,9 +278,11 @@ def _odd_others(folder: Path) -> Iterator[Entry]:
     stereo = np.stack([tone(63), tone(64)], axis=1)
     yield "odd/stereo.ogg", encoded(folder, "ogg", stereo), None
     yield "odd/nist.sph", _nist(pcm16(65).tobytes(), RATE), None
-    ds64 = struct.pack("<4sIQQQI", b"ds64", 28, 2 * RATE + 72, 2 * RATE, RATE, 0)
-    big = wav(pcm16(66).tobytes(), size=2**32 - 1, riff=2**32 - 1, before=ds64)
-    yield "odd/rf64.wav", b"RF64" + big[4:], None
+    yield "odd/rf64.wav", _rf64(pcm16(66).tobytes(), 2 * RATE), None
+    caf, au = encoded(folder, "caf", tone(67)), encoded(folder, "au", tone(68))
+    at = caf.index(b"data") + 4
+    yield "bad/stream.caf", caf[:at] + b"\xff" * 8 + caf[at + 8 :], "bad_header"
+    yield "odd/stream.au", au[:8] + b"\xff" * 4 + au[12:], None
 
 
 def _names() -> Iterator[Entry]:

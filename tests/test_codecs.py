@@ -170,7 +170,7 @@ def test_first_bad_frame_is_named_across_blocks(tmp_path: Path) -> None:
 
 def test_eight_is_the_last_sample_value_that_passes(tmp_path: Path) -> None:
     path, data = tmp_path / "x.wav", np.zeros(800, "<f8")
-    for value, code in ((8.0, None), (-8.0, None), (8.0000001, "out_of_range")):
+    for value, code in [(8, None), (-8, None), (8.0001, "out_of_range"), (-8.0001, "out_of_range")]:
         data[3] = value
         path.write_bytes(wav(data.tobytes(), tag=3, bits=64))
         assert code_of(path) == code
@@ -265,6 +265,25 @@ def test_mp4_without_pyav_says_what_to_install(
     with pytest.raises(Rejected, match=r"melmill\[av\]") as caught:
         probe(path)
     assert caught.value.code == "unsupported"
+
+
+def test_chunks_without_end_are_not_walked(tmp_path: Path) -> None:
+    path = tmp_path / "x.wav"
+    path.write_bytes(wav(bytes(4000), before=b"junk\x00\x00\x00\x00" * 9000))
+    with pytest.raises(Rejected, match="chunks do not lead"):
+        probe(path)
+
+
+def test_pyav_may_not_guess_the_demuxer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    av, asked = pytest.importorskip("av"), []
+    opened = av.open
+    monkeypatch.setattr(
+        av, "open", lambda *a, **k: asked.append(k.get("format")) or opened(*a, **k)
+    )
+    path = tmp_path / "x.m4a"
+    path.write_bytes(b"\x00\x00\x00\x1cftypM4A " + bytes(100))
+    assert code_of(path) == "bad_header"
+    assert asked == ["mov"]
 
 
 CONTAINERS = [("m4a", "aac", 44100), ("webm", "libopus", 48000), ("aac", "aac", 44100)]
