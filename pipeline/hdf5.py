@@ -102,7 +102,9 @@ def _check_dataset(file: h5py.File, field: Field, where: object) -> int:
         got = type(data).__name__
         raise MelmillError("no dataset", where=spot, expected="a dataset", got=got, do=_REBUILD)
     made = data.id.get_create_plist()
-    if made.get_layout() != h5py.h5d.CONTIGUOUS or made.get_external_count() or made.get_nfilters():
+    if (
+        made.get_layout() != h5py.h5d.CONTIGUOUS or made.get_external_count()
+    ):  # so no filters either
         raise MelmillError(
             "not one plain array inside this file (virtual, external, chunked or filtered)",
             where=spot,

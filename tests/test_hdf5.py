@@ -4,6 +4,7 @@ Reads and writes only in pytest's own folders.
 """
 
 import io
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -181,6 +182,15 @@ def test_two_names_for_one_dataset_do_not_count_twice() -> None:
         file["b"] = file["a"]
     with pytest.raises(MelmillError, match="declares more bytes"):
         hdf5.decode(made.getvalue(), fields)
+
+
+def test_data_outside_the_file_are_refused() -> None:
+    data = hdf5.encode(MEL, {"mel": arrays(3)["mel"]}, {})
+    with h5py.File(io.BytesIO(data)) as file:
+        offset = struct.pack("<Q", file["mel"].id.get_offset())
+    assert data.count(offset) == 1
+    with pytest.raises(MelmillError, match="not a readable HDF5 file"):
+        hdf5.decode(data.replace(offset, struct.pack("<Q", len(data) - 8)), MEL)
 
 
 def test_unequal_lengths_are_refused() -> None:

@@ -198,6 +198,13 @@ def test_other_types_and_shapes_are_refused(stored: Field, read: Field) -> None:
         tfrecord.decode(data, [read])
 
 
+def test_values_never_slip_into_the_next_record() -> None:
+    field = Field("label", "int64", (2,), "", ("a",))
+    three, one = (LABEL + bytes([4 + n, 26, 2 + n, 10, n, *range(n)]) for n in (3, 1))
+    with pytest.raises(MelmillError, match="has not 2 values in every record"):
+        tfrecord.decode(frame(message(three)) + frame(message(one)), [field])
+
+
 def test_stored_nan_is_refused(tf) -> None:
     field = Field("x", "float32", (2,), "", ("a",))
     row = {"x": np.array([0, np.nan], np.float32)}

@@ -7,6 +7,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -304,6 +305,23 @@ def test_unknown_split_or_format_names_the_known_ones(index: Index) -> None:
         index.shards("train", "zarr")
 
 
+def test_shard_cut_after_the_index_was_read(index: Index, folder: Path) -> None:
+    _cut(folder)
+    with pytest.raises(DataError, match=r"train-1\.tfrecord: a shard has another size"):
+        check_shard(index, index.shards("train", "tfrecord")[1])
+
+
+def _compact(file: h5py.File, secret: Path) -> None:
+    made = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    made.set_layout(h5py.h5d.COMPACT)
+    space = h5py.h5s.create_simple((3,))
+    h5py.h5d.create(file.id, b"label", h5py.h5t.STD_I32LE, space, dcpl=made)
+
+
+def _outside(file: h5py.File, secret: Path) -> None:
+    file["label"] = np.zeros(3, "i4")  # its offset is set to 2**40 afterwards
+
+
 def _virtual(file: h5py.File, secret: Path) -> None:
     layout = h5py.VirtualLayout((3,), "i4")
     layout[:] = h5py.VirtualSource(str(secret), "label", (3,))
@@ -315,6 +333,8 @@ def _virtual(file: h5py.File, secret: Path) -> None:
     [
         (lambda f, s: f.create_dataset("label", (3,), "i4", external=[(str(s), 0, 12)]), "plain"),
         (_virtual, "plain"),
+        (_compact, "plain"),
+        (_outside, "data outside the file"),
         (lambda f, s: f.create_dataset("label", (3,), "i4", chunks=(3,)), "plain"),
         (lambda f, s: f.create_dataset("label", (3,), "i4"), "plain"),  # never written: no bytes
         (lambda f, s: f.__setitem__("label", h5py.ExternalLink(str(s), "/label")), "a link"),
@@ -334,8 +354,14 @@ def test_crafted_shard_with_a_matching_sha256_reads_nothing_else(
     data = description(folder)
     for path in (folder / "shards").iterdir():
         path.unlink()
-    with h5py.File(folder / "shards/a.h5", "w") as file:
+    path = folder / "shards/a.h5"
+    with h5py.File(path, "w") as file:
         make(file, secret)
+        outside = file["label"].id.get_offset() if make is _outside else 0
+    if outside:
+        told, forged = struct.pack("<2Q", outside, 12), struct.pack("<2Q", 2**40, 12)
+        assert path.read_bytes().count(told) == 1
+        path.write_bytes(path.read_bytes().replace(told, forged))
     data["shards"] = [entry(folder, "shards/a.h5", "train", "hdf5", 3)]
     data |= {"fields": [FIELDS[3].to_json()], "statistics": {}}
     save(folder, data)

@@ -31,16 +31,16 @@ def read_shard(index: Index, shard: Shard) -> Arrays:
 
 
 class Blocks:
-    """The examples of one HDF5 shard, opened at the first read of each process.
+    """The examples of one HDF5 shard, opened at the first read.
 
-    The sha256 is checked once; processes forked or spawned later reopen the file and check only
-    that it is still that file.
+    What stays open is a plain file, read by position, so a forked process may go on with it and
+    threads may share it; a spawned one opens its own. The sha256 is checked once, and a process
+    that opens the file later checks only that it is still that file.
     """
 
     def __init__(self, index: Index, shard: Shard) -> None:
         self.index, self.shard = index, shard
         self._checked: tuple[int, ...] | None = None  # what the checked file was
-        self._process = 0  # whose handle ``_file`` is
         self._file: BinaryIO | None = None
         self._offsets: dict[str, int] = {}
 
@@ -54,13 +54,13 @@ class Blocks:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_file": None, "_process": 0}
+        return {**self.__dict__, "_file": None}
 
     def close(self) -> None:
         """Gives the handle back; a later read opens the file again."""
         if self._file is not None:
             self._file.close()
-        self._file, self._process = None, 0
+        self._file = None
 
     def read(self, a: int, b: int) -> Arrays:
         """Examples a to b (b not included) of every field, in new, writable arrays."""
@@ -73,14 +73,14 @@ class Blocks:
         }
 
     def _handle(self) -> BinaryIO:
-        if self._file is None or self._process != os.getpid():
+        if self._file is None:
             file, self._checked = _open(self.index, self.shard, self._checked)
             try:
                 self._offsets = _offsets(file, self.index.fields, self.shard)
             except BaseException:
                 file.close()
                 raise
-            self._file, self._process = file, os.getpid()
+            self._file = file
         return self._file
 
 
@@ -129,19 +129,20 @@ def _offsets(file: BinaryIO, fields: tuple[Field, ...], shard: Shard) -> dict[st
 def _offset(data: Any, field: Field, shard: Shard, where: str) -> int:
     if not isinstance(data, h5py.Dataset):
         raise DataError("no dataset", where, "a dataset", type(data).__name__)
-    made, size = data.id.get_create_plist(), shard.examples * field.nbytes
     offset = data.id.get_offset()
-    if made.get_layout() != h5py.h5d.CONTIGUOUS or made.get_external_count() or offset is None:
+    if offset is None:  # virtual, stored in another file, in chunks or in the header
         raise DataError("not one plain array inside the file", where)
     if data.id.get_type() != h5py.h5t.py_create(field.numpy, logical=True):
         raise DataError("wrong type", where, field.dtype, data.dtype)
-    if data.shape != (shard.examples, *field.shape) or offset + size > shard.bytes:
+    if data.shape != (shard.examples, *field.shape):
         raise DataError("wrong shape", where, (shard.examples, *field.shape), data.shape)
+    if offset + shard.examples * field.nbytes > shard.bytes:
+        raise DataError("data outside the file", where, f"{shard.bytes} bytes", f"offset {offset}")
     return int(offset)
 
 
 def _read(file: BinaryIO, offset: int, field: Field, a: int, b: int) -> np.ndarray:
-    """One contiguous read; needs no seek, so that threads may share the handle."""
+    """One contiguous read, by position: no seek that another reader could disturb."""
     array = np.empty((b - a, *field.shape), dtype=field.numpy)
     rest = array.reshape(-1).view(np.uint8)
     offset += a * field.nbytes
