@@ -336,6 +336,21 @@ def _forget(artifacts: Path, report: verify.Report) -> None:
         hashes.save()
 
 
+@cli.command("clean")
+@click.option("--artifacts", envvar="ARTIFACTS", default="artifacts", show_default=True)
+def clean_command(artifacts: str) -> None:
+    """Remove everything made. Costs time only."""
+    root = Path(artifacts).resolve()
+    if not root.is_dir():
+        return
+    with store.lock(root):
+        for name in sorted(os.listdir(root)):
+            if store.ours(root / name):
+                store.remove_tree(root / name)
+            elif name != ".lock":
+                store.say(f"left alone (not made by melmill): {root / name}")
+
+
 def _stop(number: int, _frame: object) -> None:
     raise KeyboardInterrupt(number)
 

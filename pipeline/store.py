@@ -206,6 +206,21 @@ def remove(path: Path) -> None:
         path.unlink()
 
 
+MADE = {".cache", "pcm", "manifest.jsonl", "rejected.csv", "splits.csv", "demo", "runs"}
+
+
+def ours(path: Path) -> bool:
+    """Whether something in the artifacts folder was made by us: by its name, or by its index."""
+    return path.name in MADE or path.name.startswith(TEMP) or (path / "index.json").is_file()
+
+
+def remove_tree(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        remove(path)
+
+
 def sweep(folder: Path, keep: set[str]) -> list[str]:
     """Remove the files of `folder` that nothing names any more; returns their names."""
     gone = []
