@@ -52,14 +52,18 @@ def description(folder: Path) -> dict[str, Any]:
         "schema": 1, "name": "toy", "key": "ab12", "recipe": {"mel": {"bands": 2}},
         "fields": [field.to_json() for field in FIELDS], "classes": ["car", "rain"], "tags": [],
         "statistics": {"mel": {"count": 141, "mean": [0.5, 1], "deviation": [1.0, 2.0]}},
-        "shards": entries, "noise": [], "counts": {"train": 47, "test": 3},
+        "shards": entries, "noise": [], "noise_fields": [], "noises": [], "names": {},
+        "fingerprint": "cd34", "counts": {"train": 47, "test": 3},
         "feature_description": tfrecord.feature_description(FIELDS),
     }  # fmt: skip
 
 
 def save(folder: Path, data: Any) -> Path:
     path = folder / "index.json"
-    path.write_text(json.dumps(data), encoding="utf-8")
+    body = {key: value for key, value in data.items() if key != "seal"}
+    plain = json.dumps(body, sort_keys=True, separators=(",", ":")) + "\n"
+    seal = hashlib.sha256(plain.encode()).hexdigest()
+    path.write_text(json.dumps({**body, "seal": seal}), encoding="utf-8")
     return path
 
 
@@ -288,6 +292,13 @@ def test_bad_index_is_refused(
     change(data)
     save(folder, data)
     with pytest.raises(DataError, match=f"{message}.*[Rr]un make features"):
+        load_index(folder)
+
+
+def test_changed_index_is_refused(folder: Path) -> None:
+    path = folder / "index.json"
+    path.write_text(path.read_text().replace('"car"', '"bar"'))
+    with pytest.raises(DataError, match="does not match its seal.*Run make features"):
         load_index(folder)
 
 

@@ -5,6 +5,7 @@ nothing. Does: refuses an index that is of another schema, mistyped, points out 
 does not agree with the files that are there.
 """
 
+import hashlib
 import json
 import math
 import re
@@ -109,7 +110,11 @@ class Index:
     tags: tuple[str, ...]
     statistics: Mapping[str, Statistics]
     entries: tuple[Shard, ...] = field(metadata={"key": "shards"})  # its name in the file
-    noise: tuple[Shard, ...]
+    noise: tuple[Shard, ...]  # tracks that mixtures are, or can be, made with
+    noise_fields: tuple[Field, ...]
+    noises: tuple[str, ...]  # what `noise_kind` points at
+    names: Mapping[str, tuple[str, ...]]  # vector field -> what its numbers are
+    fingerprint: str
     counts: Mapping[str, Any]
     feature_description: Mapping[str, Any]
 
@@ -128,6 +133,10 @@ class Index:
     def examples(self, split: str) -> int:
         """How many examples the split has; every format holds the same ones."""
         return sum(shard.examples for shard in self.shards(split, self.entries[0].format))
+
+    def held(self, shard: Shard) -> tuple[Field, ...]:
+        """The fields of a shard: noise tracks have their own."""
+        return self.noise_fields if shard in self.noise else self.fields
 
     def path(self, shard: Shard) -> Path:
         """Where the shard lies; refused when that is not in the index's folder."""
@@ -150,6 +159,8 @@ def load_index(path: str | Path) -> Index:
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
             got = data.get("schema") if isinstance(data, dict) else type(data).__name__
             raise DataError("an index of another schema", path, SCHEMA, got)
+        if data.pop("seal", None) != _seal(data):
+            raise DataError("a changed index (its content does not match its seal)", path)
         data["folder"] = str(path.parent.resolve())
         del data["schema"]
         index = _convert(data, Index, "index")
@@ -160,6 +171,12 @@ def load_index(path: str | Path) -> Index:
         raise DataError("not a valid index", path, got=error) from error
     _check_files(index)
     return index
+
+
+def _seal(data: Mapping[str, Any]) -> str:
+    """sha256 of the index without its seal, in JSON's plainest form."""
+    text = json.dumps(data, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode() + b"\n").hexdigest()
 
 
 def _convert(data: Any, kind: Any, place: str) -> Any:

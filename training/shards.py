@@ -39,7 +39,7 @@ class Blocks:
     """
 
     def __init__(self, index: Index, shard: Shard) -> None:
-        self.index, self.shard = index, shard
+        self.index, self.shard, self.fields = index, shard, index.held(shard)
         self._checked: tuple[int, ...] | None = None  # what the checked file was
         self._file: BinaryIO | None = None
         self._offsets: dict[str, int] = {}
@@ -69,14 +69,14 @@ class Blocks:
         file = self._handle()
         return {
             field.name: _read(file, self._offsets[field.name], field, a, b)
-            for field in self.index.fields
+            for field in self.fields
         }
 
     def _handle(self) -> BinaryIO:
         if self._file is None:
             file, self._checked = _open(self.index, self.shard, self._checked)
             try:
-                self._offsets = _offsets(file, self.index.fields, self.shard)
+                self._offsets = _offsets(file, self.fields, self.shard)
             except BaseException:
                 file.close()
                 raise
@@ -154,7 +154,7 @@ def _read(file: BinaryIO, offset: int, field: Field, a: int, b: int) -> np.ndarr
 
 def _read_tfrecord(index: Index, shard: Shard) -> Arrays:
     # A second or more to import, and only these shards need it.
-    import tensorflow as tf  # type: ignore[import-untyped, import-not-found, unused-ignore]
+    import tensorflow as tf
 
     check_shard(index, shard)
     description = {
