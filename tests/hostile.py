@@ -206,7 +206,9 @@ def _forged(folder: Path) -> Iterator[Entry]:
     yield "bad/hole.flac", hole, "decoder_error"
     twice = encoded(folder, "mp3", tone(6))
     yield "bad/two_in_one.mp3", twice + twice, "bad_header"
-    yield "bad/no_end.ogg", _without_end(encoded(folder, "ogg", tone(7))), "truncated"
+    open_end = _without_end(encoded(folder, "ogg", tone(7)))
+    yield "odd/no_end.ogg", open_end, None
+    yield "bad/open_end_cut.ogg", open_end[:-1], "truncated"
 
 
 def _without_end(raw: bytes) -> bytes:
