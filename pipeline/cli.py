@@ -148,6 +148,8 @@ def scan_command(**given: Any) -> None:
 
 def _scan(asked: Request) -> scan.Manifest:
     root = asked.root()
+    kept = dataclasses.asdict(asked) | {"artifacts": ""}
+    store.write_if_changed(asked.artifacts / ".cache" / "last.json", store.dump_json(kept))
     began = time.monotonic()
     manifest = scan.scan(root, asked.artifacts, asked.layout, asked.role, asked.jobs)
     used = manifest.used()
@@ -226,8 +228,6 @@ def features_command(**given: Any) -> None:
 def _features(asked: Request) -> None:
     with store.lock(asked.artifacts):
         store.sweep_temps(asked.artifacts)
-        kept = dataclasses.asdict(asked) | {"artifacts": ""}
-        store.write_if_changed(asked.artifacts / ".cache" / "last.json", store.dump_json(kept))
         _shards(asked, _decode(asked, _scan(asked)))
 
 
@@ -246,19 +246,17 @@ def resume_command(artifacts: str) -> None:
 
 def _shards(asked: Request, found: corpus.Corpus) -> None:
     wanted = recipe.load(asked.recipes)
-    built: list[build.Built] = []
-    missing: dict[str, str] = {}
+    missing = {one.name: lack for one in wanted if (lack := plan.lacks(one, found))}
+    if missing and asked.recipes:
+        lacks = "; ".join(f"{name} needs {lack}" for name, lack in missing.items())
+        raise UsageError(
+            f"this data cannot feed what was asked: {lacks}",
+            do="tell more in a list (melmill.csv), or say ROLE= if all of it is of one role",
+        )
     hashes = store.Hashes(asked.artifacts / ".cache" / "hashes.json")
+    built = []
     for one in wanted:
-        lack = plan.lacks(one, found)
-        if lack and asked.recipes:
-            raise UsageError(
-                f"this data cannot feed {one.name}: it needs {lack}",
-                do="say ROLE= if the whole folder is of one role, or list roles in melmill.csv",
-            )
-        if lack:
-            missing[one.name] = lack
-        else:
+        if one.name not in missing:
             built.append(build.build(one, found, asked.artifacts, asked.jobs, hashes))
     hashes.save()
     print(summary(found, built, missing, asked.artifacts))
