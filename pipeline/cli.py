@@ -255,10 +255,12 @@ def _shards(asked: Request, found: corpus.Corpus) -> None:
         )
     hashes = store.Hashes(asked.artifacts / ".cache" / "hashes.json")
     built = []
-    for one in wanted:
-        if one.name not in missing:
-            built.append(build.build(one, found, asked.artifacts, asked.jobs, hashes))
-    hashes.save()
+    try:
+        for one in wanted:
+            if one.name not in missing:
+                built.append(build.build(one, found, asked.artifacts, asked.jobs, hashes))
+    finally:
+        hashes.save()
     print(summary(found, built, missing, asked.artifacts))
 
 
