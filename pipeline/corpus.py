@@ -45,7 +45,7 @@ def gather(manifest: Manifest, decoded: Decoded, artifacts: Path, given: str) ->
     """Join the stages. `given` is "", "groups" (ignore official splits) or a splits file."""
     records = _outcomes(manifest, decoded)
     items = [
-        splits.Item(r.id, r.path, group(r), r.label, r.role, r.split, r.fold)
+        splits.Item(r.id, r.path, group(r), r.label, r.role, r.split, r.fold, _seconds(r, decoded))
         for r in records
         if not r.reject
     ]
@@ -58,6 +58,11 @@ def gather(manifest: Manifest, decoded: Decoded, artifacts: Path, given: str) ->
     store.write_if_changed(artifacts / "splits.csv", text.encode("utf-8", "surrogateescape"))
     key = store.digest([manifest.key, decoded.key, text])
     return Corpus(records, decoded, split_of, key)
+
+
+def _seconds(record: Record, decoded: Decoded) -> float:
+    recording = decoded.recordings[record.id]
+    return recording.frames / recording.rate
 
 
 def _read_splits(path: Path) -> dict[str, str]:

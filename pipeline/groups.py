@@ -30,6 +30,7 @@ class Item:
     role: str
     split: str  # official, or ""
     fold: int | None
+    seconds: float = 0.0
 
 
 @dataclass
@@ -41,6 +42,7 @@ class Group:
     kinds: dict[tuple[str, str], int] = field(default_factory=dict)  # (role, label)
     official: dict[str, str] = field(default_factory=dict)  # split -> a file that says so
     may: tuple[str, ...] = SPLITS  # splits it may enter
+    seconds: float = 0.0
 
     @cached_property
     def kind(self) -> tuple[str, str]:
@@ -77,6 +79,7 @@ def read_groups(items: Sequence[Item], seed: int) -> dict[str, Group]:
             groups[name] = Group(name, rng.unit(seed, "split", name))
         kind = (item.role, item.label)
         groups[name].kinds[kind] = groups[name].kinds.get(kind, 0) + 1
+        groups[name].seconds += item.seconds
         said = item.split or ("" if item.fold is None else folds.get((item.role, item.fold), ""))
         if said:
             path = groups[name].official.setdefault(said, item.path)

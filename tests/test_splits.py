@@ -230,3 +230,26 @@ def test_a_wrong_splits_file_names_its_line(text: str, said: str) -> None:
 
 def test_an_edited_splits_file_may_be_unquoted_and_start_with_a_mark() -> None:
     assert read_csv("\ufeffgroup,split\r\na,train\r\nb,test\r\n") == {"a": "train", "b": "test"}
+
+
+def test_one_voice_of_hours_among_many_of_a_minute_stays_in_train() -> None:
+    for trial in range(20):
+        heavy = [
+            Item(f"h{i}", f"h{i}", f"long-{trial}-{i}", "", "clean", "", None, 7200.0)
+            for i in range(3)
+        ]
+        light = [
+            Item(f"s{i}", f"s{i}", f"short-{trial}-{i}", "", "clean", "", None, 60.0)
+            for i in range(20)
+        ]
+        split_of = assign([*heavy, *light])
+        assert {split_of[item.group] for item in heavy} == {"train"}
+        assert set(split_of.values()) == set(SPLITS)
+
+
+def test_equally_long_voices_still_fill_every_split() -> None:
+    for trial in range(20):
+        items = [
+            Item(f"h{i}", f"h{i}", f"v-{trial}-{i}", "", "clean", "", None, 600.0) for i in range(5)
+        ]
+        assert set(assign(items).values()) == set(SPLITS)
