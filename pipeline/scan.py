@@ -22,6 +22,7 @@ from pipeline.progress import Progress
 SCHEMA = 1
 CHUNK_BYTES = 64 << 20  # bytes hashed by one task
 CHUNK_FILES = 500
+NEVER: store.Stamp = (0, 0, 0, 0)  # no file has it
 SAVE_EVERY = 30.0  # seconds between saves of the cache: what a kill costs at most
 
 
@@ -76,13 +77,16 @@ def walk(root: Path) -> tuple[list[Found], list[str]]:
         try:
             entries = list(os.scandir(root / prefix))
         except OSError as err:
-            audio.append((prefix.rstrip("/"), (0, 0, 0, 0), f"unreadable:{err.strerror}"))
+            audio.append((prefix.rstrip("/"), NEVER, f"unreadable:{err.strerror}"))
             continue
         for entry in entries:
             if entry.name.startswith(".") or entry.name == "__MACOSX":
                 continue
             path = prefix + entry.name
-            status = entry.stat(follow_symlinks=False)
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:  # gone since the line above
+                continue
             heard = os.path.splitext(entry.name)[1].lower() in codecs.EXTENSIONS
             if stat.S_ISDIR(status.st_mode):
                 waiting.append(path + "/")
@@ -103,7 +107,7 @@ def look(task: tuple[str, list[str]]) -> list[tuple[str, store.Stamp, dict[str, 
 
 
 def _look_at(full: str, path: str) -> tuple[str, store.Stamp, dict[str, Any]]:
-    mark: store.Stamp = (0, 0, 0, 0)
+    mark = NEVER
     try:
         before = os.lstat(full)
         mark = store.stamp(before)
@@ -114,13 +118,14 @@ def _look_at(full: str, path: str) -> tuple[str, store.Stamp, dict[str, Any]]:
         try:
             sound = codecs.probe(Path(full))
         except Rejected as why:
-            return path, mark, {**seen, "reject": why.code, "detail": why.detail}
+            tried = NEVER if why.code in ("unreadable", "missing") else mark
+            return path, tried, {**seen, "reject": why.code, "detail": why.detail}
         if store.stamp(os.lstat(full)) != mark:
             raise Rejected("changed", "written to while it was being read")
     except Rejected as why:
         return path, mark, {"reject": why.code, "detail": why.detail}
-    except OSError as err:
-        return path, mark, {"reject": "unreadable", "detail": err.strerror or str(err)}
+    except OSError as err:  # may be gone by the next run: no stamp, so that it is tried again
+        return path, NEVER, {"reject": "unreadable", "detail": err.strerror or str(err)}
     facts = {"codec": sound.codec, "rate": sound.rate, "channels": sound.channels}
     return path, mark, {**seen, **facts, "frames": sound.frames or 0, "store": sound.store}
 
@@ -185,13 +190,14 @@ def scan(root: Path, artifacts: Path, layout: str, role: str, count: int) -> Man
     found, every = walk(root)
     listing = layouts.read_listing(root, every, codecs.EXTENSIONS, layout=layout, role=role)
     heard = {path for path, _, _ in found}
-    extra = [e.path for e in listing.entries if e.path not in heard and e.path in set(every)]
-    found += [(path, store.stamp(os.lstat(root / path)), "") for path in extra]
+    extra = {e.path for e in listing.entries} & set(every) - heard
+    found += [(path, store.stamp(os.lstat(root / path)), "") for path in sorted(extra)]
     cache = Cache(artifacts / ".cache" / "scan.json", root)
     _refresh(cache, root, found, count)
     records = _records(found, cache, listing)
     stamps = {path: mark for path, mark, _ in found}
-    manifest = Manifest(listing.layout, records, ignored=len(every) - len(found), stamps=stamps)
+    ignored = len(set(every) - heard - extra)
+    manifest = Manifest(listing.layout, records, ignored=ignored, stamps=stamps)
     manifest.key = write(artifacts / "manifest.jsonl", manifest)
     return manifest
 
@@ -223,8 +229,7 @@ def _records(found: Sequence[Found], cache: Cache, listing: layouts.Listing) -> 
             continue
         record = Record(path, **cache.table[path][1])
         if path in entries:
-            told = {k: v for k, v in asdict(entries[path]).items() if k != "path"}
-            record = replace(record, **told)
+            record = replace(record, **vars(entries[path]))
         if path in refused and not record.reject:
             record = replace(record, reject=refused[path][0], detail=refused[path][1])
         records[path] = record
