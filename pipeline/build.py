@@ -11,7 +11,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,6 @@ def build(
         return Built(recipe.name, folder, index, kept=len(index["shards"]) + len(index["noise"]))
     plan = planning.plan(recipe, corpus)
     built = Built(recipe.name, folder, {})
-    store.need_space(folder, _estimate(plan))
     noise_jobs = _noise_jobs(plan, folder)
     noise = _carry_out(noise_jobs, built, hashes, count, f"{recipe.name} noise")
     places = _places(noise_jobs, noise, folder)
@@ -117,14 +116,14 @@ def _whole(folder: Path, file: dict[str, Any], hashes: store.Hashes) -> bool:
         return False
 
 
-def _estimate(plan: Plan) -> int:
-    """Bytes the shards will need."""
-    size = sum(f.nbytes for f in schema.fields(plan.recipe, max(len(plan.tags), 1)))
-    windows = sum(item.count for task in plan.tasks for item in task.items)
-    total = windows * schema.variants(plan.recipe) * size * len(plan.recipe.output.formats)
-    for found in plan.noise.values():
-        total += len(found) * sum(f.nbytes for f in tracks.fields(tracks.samples(plan.recipe)))
-    return total
+def _estimate(job: Job) -> int:
+    """Bytes that a job will write, about."""
+    if job.noise:
+        count, described = len(job.noise), tracks.fields(tracks.samples(job.recipe))
+    else:
+        count = sum(item.count for item in job.task.items) * schema.variants(job.recipe)
+        described = schema.fields(job.recipe, max(job.tags, 1))
+    return count * sum(f.nbytes for f in described) * len(job.only)
 
 
 def _noise_jobs(plan: Plan, folder: Path) -> list[Job]:
@@ -132,7 +131,7 @@ def _noise_jobs(plan: Plan, folder: Path) -> list[Job]:
     found = []
     for split, all_tracks in plan.noise.items():
         for bits, mine in planning.noise_groups(all_tracks, plan.recipe).items():
-            key = store.digest([[t.id for t in mine], planning.versions()])
+            key = planning.noise_key(mine, plan.recipe)
             task = Task(f"noise-{split}-{bits}", key, split, ())
             found.append(
                 Job(os.fspath(folder), plan.recipe, 0, task, noise=tuple(mine), only=("hdf5",))
@@ -180,9 +179,10 @@ def _carry_out(
             built.kept += len(receipt["files"])
         else:
             only = tuple(f for f in job.only if receipt is None or f in lost)
-            waiting.append(functools.partial(make_shard, _only(job, only)))
+            waiting.append(replace(job, only=only))
+    store.need_space(built.folder, sum(_estimate(job) for job in waiting))
     with Progress(title, len(waiting), "shard") as bar:
-        for _, receipt in jobs.run(_run, waiting, count) if waiting else ():
+        for _, receipt in jobs.run(make_shard, waiting, count) if waiting else ():
             receipts[receipt["name"]] = receipt
             built.made += len(receipt["files"])
             built.seconds += receipt["seconds"]
@@ -190,14 +190,6 @@ def _carry_out(
                 hashes.learn(built.folder / file["path"], file["sha256"])
             bar.step(1, receipt["seconds"])
     return [receipts[job.task.name] for job in wanted]
-
-
-def _run(call: Any) -> Any:
-    return call()
-
-
-def _only(job: Job, formats: tuple[str, ...]) -> Job:
-    return Job(**{**vars(job), "only": formats})
 
 
 def _name(task: Task, suffix: str) -> str:

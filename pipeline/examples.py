@@ -101,7 +101,7 @@ def activity(
     frame, count = recipe.labels.frame, recipe.window.samples // recipe.labels.frame
     edges = start + frame * np.arange(count)
     talking: dict[str, np.ndarray] = {}
-    for low, high, who in sorted(turns):
+    for low, high, who in _joined(turns):
         overlap = np.clip(np.minimum(high, edges + frame) - np.maximum(low, edges), 0, frame)
         if overlap.any():
             talking[who] = talking.get(who, 0) + overlap
@@ -111,6 +111,20 @@ def activity(
     for column, overlap in enumerate(talking.values()):
         table[:, column] = 2 * overlap >= frame
     return table
+
+
+def _joined(turns: tuple[tuple[int, int, str], ...]) -> list[tuple[int, int, str]]:
+    """The turns in time, with those of one speaker that overlap made one: nobody talks twice."""
+    last: dict[str, int] = {}  # speaker -> place of the latest turn
+    found: list[tuple[int, int, str]] = []
+    for low, high, who in sorted(turns):
+        at = last.get(who)
+        if at is not None and low <= found[at][1]:
+            found[at] = (found[at][0], max(found[at][1], high), who)
+        else:
+            last[who] = len(found)
+            found.append((low, high, who))
+    return found
 
 
 def _plain(
@@ -185,7 +199,9 @@ def _mixtures(
     level = mix.level_of(clean, recipe.mix.speech_level, recipe.audio.rate)
     rows = []
     for value, draw in zip(recipe.mix.values, drawn, strict=True):
-        plan: dict[str, Any] = {"noise_kind": -1, "requested": value, "gain": 1.0}
+        plan: dict[str, Any] = {
+            "noise_kind": -1, "noise_source": b"", "requested": value, "gain": 1.0,
+        }  # fmt: skip
         pair = None
         if draw.track < 0:
             batch.skipped[f"no_{recipe.mix.noises[draw.kind]}_in_split"] += 1

@@ -4,6 +4,7 @@ Reads and writes no files. Does: chooses recordings, cuts windows, draws a noise
 groups all of it into tasks of one shard each. A task's key holds everything that decides its bytes.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -17,7 +18,7 @@ from pipeline.pcm import resampled_length
 from pipeline.recipe import Recipe
 from pipeline.scan import Record
 from pipeline.splits import SPLITS
-from pipeline.tracks import Draw, Track
+from pipeline.tracks import Draw, Track, samples
 
 LIBRARIES = ("numpy", "scipy", "soxr", "librosa", "h5py", "google-crc32c")
 
@@ -51,7 +52,7 @@ def lacks(recipe: Recipe, corpus: Corpus) -> str:
 def chosen(recipe: Recipe, records: Sequence[Record]) -> list[Record]:
     tests = {
         "none": lambda r: True,
-        "label": lambda r: bool(r.label) or r.segment_kind == "label",
+        "label": lambda r: bool(_labels(r)),
         "tags": lambda r: bool(r.tags),
         "speakers": lambda r: r.segment_kind == "speaker",
     }
@@ -84,7 +85,7 @@ def plan(recipe: Recipe, corpus: Corpus) -> Plan:
 
 def _labels(record: Record) -> list[str]:
     if record.segment_kind == "label":
-        return [name for _, _, name in record.segments]
+        return [name for _, _, name in record.segments if name]
     return [record.label] if record.label else []
 
 
@@ -116,7 +117,7 @@ def _items(
     )
     for begin, stop, name in stretches:
         count = windows(stop - begin, recipe)
-        if count:
+        if count and (name or recipe.labels.kind != "class"):
             label = classes.index(name) if recipe.labels.kind == "class" else -1
             turns = _turns(record, rate) if recipe.labels.kind == "activity" else ()
             yield replace(
@@ -132,7 +133,7 @@ def windows(length: int, recipe: Recipe) -> int:
     if w.edges == "recording":  # a frame stands on every hop, sample 0 included
         hop = recipe.features[next(iter(recipe.features))].hop
         length = (1 + length // hop) * hop
-    enough = max(1, int(w.min_fill * w.samples))
+    enough = max(1, math.ceil(round(w.min_fill * w.samples, 6)))  # 0.07 * 100 is 7, not 7 + 1e-15
     count = 1 + max(0, length - enough) // w.hop
     return min(count, w.most) if w.most else count
 
@@ -154,7 +155,7 @@ def _tasks(
     groups = buckets.partition(items, most, lambda i: i.id, lambda i: i.count)
     for bits, together in groups.items():
         for part, mine in enumerate(_parts(together, most, recipe)):
-            yield _task(f"{split}-{bits}-{part}", split, mine, recipe, noise)
+            yield _task(f"{split}-{bits}-{part}", split, mine, recipe, noise, tags)
 
 
 def noise_groups(tracks: Sequence[Track], recipe: Recipe) -> dict[str, list[Track]]:
@@ -192,7 +193,7 @@ def _near(item: Item, recipe: Recipe) -> tuple[tuple[int, int, str], ...]:
 
 
 def _task(
-    name: str, split: str, items: list[Item], recipe: Recipe, noise: Sequence[Track]
+    name: str, split: str, items: list[Item], recipe: Recipe, noise: Sequence[Track], tags: int
 ) -> Task:
     pointed = sorted({d.track for i in items for per in i.draws for d in per if d.track >= 0})
     place = {track: i for i, track in enumerate(pointed)}
@@ -207,7 +208,7 @@ def _task(
     )
     mine = tuple(noise[i] for i in pointed)
     content = [[*_content(item)] for item in local]
-    key = store.digest([recipe.numbers(), content, [t.id for t in mine], versions()])
+    key = store.digest([recipe.numbers(), tags, content, [t.id for t in mine], versions()])
     seconds = sum(i.count * recipe.window.hop for i in items) / recipe.audio.rate
     return Task(name, key, split, local, mine, seconds)
 
@@ -223,11 +224,16 @@ def _content(item: Item) -> Iterator[Any]:
 
 def versions() -> list[Any]:
     """What makes the numbers. The plan's own code is not in it: its outcome is in the key."""
-    return [code.version("examples"), code.libraries(*LIBRARIES)]
+    made = [code.version(name) for name in ("examples", "hdf5", "tfrecord")]
+    return [*made, code.libraries(*LIBRARIES)]
+
+
+def noise_key(tracks: Sequence[Track], recipe: Recipe) -> str:
+    """Of a shard of noise: its rows are as long as a track, and hold a kind's place in the list."""
+    assert recipe.mix is not None
+    return store.digest([[t.id for t in tracks], samples(recipe), recipe.mix.noises, versions()])
 
 
 def fingerprint(recipe: Recipe, corpus: Corpus) -> str:
     """Equal when nothing that a recipe's shards depend on has changed."""
-    return store.digest([recipe.resolved(), corpus.key, versions(), code.version("plan")])
-
-
+    return store.digest([recipe.resolved(), corpus.key, versions(), code.version("build")])

@@ -7,6 +7,7 @@ Writes: nothing.
 
 import dataclasses
 import difflib
+import math
 import re
 import tomllib
 import types
@@ -18,6 +19,12 @@ from typing import Any
 from pipeline.errors import UsageError
 
 SHIPPED = Path(__file__).parent / "recipes"
+RESERVED = ("pcm", "demo", "runs")  # folders beside a recipe's own
+NEEDS = {"class": "label", "tags": "tags", "activity": "speakers"}  # labels.kind -> select.needs
+OURS = (  # fields that no feature may be called
+    "wave", "noisy", "clean", "label", "tags", "activity", "source", "group", "fold", "start",
+    "valid", "noise_kind", "noise_source", "noise_start", "requested", "achieved", "scale", "gain",
+)  # fmt: skip
 
 Need = typing.Literal["none", "label", "tags", "speakers"]
 Role = typing.Literal["clean", "noise", "music", "labelled"]
@@ -244,7 +251,11 @@ def _table(kind: Any, value: Any, key: str, path: Path) -> Any:
 def _rules(r: Recipe) -> typing.Iterator[tuple[bool, str, Any, str]]:
     """(holds, key, value, what is expected): what the types alone cannot say."""
     yield bool(re.fullmatch(r"[a-z0-9][a-z0-9-]{0,60}", r.name)), "name", r.name, "a-z 0-9 -"
+    yield r.name not in RESERVED, "name", r.name, "none of " + ", ".join(RESERVED)
     yield bool(r.select.roles), "select.roles", r.select.roles, "at least one role"
+    must = NEEDS.get(r.labels.kind, r.select.needs)
+    yield r.select.needs == must, "select.needs", r.select.needs, f"{must}, for these labels"
+    yield 1 <= r.labels.top <= 10000, "labels.top", r.labels.top, "1 to 10000"
     yield 4000 <= r.audio.rate <= 384000, "audio.rate", r.audio.rate, "4000 to 384000 Hz"
     w = r.window
     longest = 600 * r.audio.rate  # a window is held in memory whole
@@ -273,15 +284,18 @@ def _rules(r: Recipe) -> typing.Iterator[tuple[bool, str, Any, str]]:
 
 def _feature_rules(key: str, f: Feature, r: Recipe) -> typing.Iterator[tuple[bool, str, Any, str]]:
     yield bool(re.fullmatch(r"[a-z][a-z0-9_]{0,30}", key[9:])), key, "", "a-z 0-9 _"
-    taken = {"wave", "noisy", "clean", "label", "tags", "activity", "source", "start", "valid"}
-    yield key[9:] not in taken, key, "", "a name that is not a field's own: " + ", ".join(taken)
+    yield key[9:] not in OURS, key, "", "none of " + ", ".join(OURS)
     yield 16 <= f.n_fft <= 65536, f"{key}.n_fft", f.n_fft, "16 to 65536"
     yield 1 <= f.hop <= f.n_fft, f"{key}.hop", f.hop, "1 to n_fft"
     yield 0 <= f.win <= f.n_fft, f"{key}.win", f.win, "0 (n_fft) to n_fft"
     yield 1 <= f.mels <= f.n_fft // 2, f"{key}.mels", f.mels, "1 to n_fft / 2"
     top = f.fmax or r.audio.rate / 2
     yield 0 <= f.fmin < top <= r.audio.rate / 2, f"{key}.fmax", f.fmax, "fmin to half the rate"
-    yield f.amin > 0 and f.eps > 0 and f.c > 0, f"{key}.amin, eps, c", "", "more than 0"
+    for name in ("amin", "eps", "c"):
+        value = getattr(f, name)
+        yield 0 < value < math.inf, f"{key}.{name}", value, "more than 0"
+    yield 0 <= f.ref < math.inf, f"{key}.ref", f.ref, "0 (the peak) or more"
+    yield 0 <= f.top_db < math.inf, f"{key}.top_db", f.top_db, "0 (off) or more"
     yield 1 <= f.count <= f.mels, f"{key}.count", f.count, "1 to mels"
     if r.window.edges == "recording":
         exact = r.window.samples % f.hop == 0 and r.window.hop % f.hop == 0

@@ -1,13 +1,14 @@
 """Are the artifacts what they claim to be?
 
-Reads: every shard of every index, the manifest, the splits. Does: compares sha256 and counts, both
-formats with each other, looks for numbers that are not finite, measures every mixture again, and
-checks that no group stands in two splits. Writes: nothing, except that a damaged shard is forgotten
-by the stamp cache, so that the next `make features` makes it again.
+Reads: every shard of every index, once. Does: compares sha256 and counts, both formats with each
+other, looks for numbers that are not finite and for labels that name nothing, measures every
+mixture again, and checks that no group and no recording stands in two splits, by what the shards
+themselves say. Writes nothing; it names the damaged shards, so that the caller forgets their stamps
+and the next `make features` makes them again.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,23 @@ class Check:
     fields: tuple[Field, ...]
     files: tuple[dict[str, Any], ...]
     recipe: dict[str, Any]
+    classes: int = 0
+    noise: bool = False  # tracks, not examples
+
+    @property
+    def where(self) -> str:
+        return f"{self.folder}/{self.files[0]['path']}"
+
+
+@dataclass
+class Found:
+    """What one check came to."""
+
+    faults: list[str] = field(default_factory=list)
+    damaged: list[Path] = field(default_factory=list)
+    examples: int = 0
+    mixtures: int = 0
+    who: set[tuple[str, Any]] = field(default_factory=set)  # ("group" or "source", value)
 
 
 def verify(artifacts: Path, names: Sequence[str], count: int) -> Report:
@@ -51,14 +69,18 @@ def verify(artifacts: Path, names: Sequence[str], count: int) -> Report:
         raise MelmillError("nothing to verify", where=artifacts, do="run `make features` first")
     checks = [check for folder in folders for check in _checks(folder, report)]
     with Progress("verify", len(checks), "shard") as bar:
-        for index, (faults, damaged, examples, mixtures) in jobs.run(check_files, checks, count):
-            report.faults += faults
-            report.damaged += [Path(path) for path in damaged]
-            report.shards += len(checks[index].files)
-            report.examples += examples
-            report.mixtures += mixtures
+        results = {}
+        for index, found in jobs.run(check_files, checks, count):
+            results[index] = found
             bar.step(1)
-    report.faults += _leaks(folders, artifacts)
+    for index, check in enumerate(checks):
+        found = results[index]
+        report.faults += found.faults
+        report.damaged += found.damaged
+        report.shards += len(check.files)
+        report.examples += found.examples
+        report.mixtures += found.mixtures
+    report.faults += _leaks(checks, [results[index].who for index in range(len(checks))])
     report.faults.sort()
     return report
 
@@ -74,43 +96,43 @@ def _checks(folder: Path, report: Report) -> Iterator[Check]:
         return
     described = tuple(Field.from_json(f) for f in index["fields"])
     noise = tuple(Field.from_json(f) for f in index["noise_fields"])
-    named = {"index.json"}
     groups: dict[str, list[dict[str, Any]]] = {}
     for file in (*index["shards"], *index["noise"]):
         groups.setdefault(Path(file["path"]).stem, []).append(file)
-        named |= {file["path"], Path(file["path"]).stem + ".json"}
+    base = Check(str(folder), described, (), index["recipe"], len(index["classes"]))
+    tracks = replace(base, fields=noise, noise=True)
     for stem, files in groups.items():
-        fields = noise if stem.startswith("noise-") else described
-        yield Check(str(folder), fields, tuple(files), index["recipe"])
+        yield replace(tracks if stem.startswith("noise-") else base, files=tuple(files))
+    named = {file["path"] for files in groups.values() for file in files}
     extra = sorted(p.name for p in folder.iterdir() if p.suffix != ".json" and p.name not in named)
     report.faults += [f"{folder / name}: in no index. Run `make features`" for name in extra]
 
 
-def check_files(check: Check) -> tuple[list[str], list[str], int, int]:
-    """(faults, damaged files, examples, mixtures measured) of one task. Runs in a worker."""
-    faults, damaged, mixtures, examples = [], [], 0, 0
-    parity: dict[str, dict[str, np.ndarray]] = {}
+def check_files(check: Check) -> Found:
+    """Look at one task's files. Runs in a worker."""
+    found = Found()
+    formats: list[dict[str, np.ndarray]] = []
     for file in check.files:
-        path = store.inside(Path(check.folder), file["path"])
         try:
-            arrays = _read(path, file, check.fields)
+            path = store.inside(Path(check.folder), file["path"])
+            formats.append(_read(path, file, check.fields))
         except (MelmillError, OSError) as err:
-            faults.append(str(err))
-            damaged.append(str(path))
-            continue
-        parity[file["format"]] = arrays
-        examples = file["examples"]
-    for first in list(parity.values())[:1]:
-        faults += _content(first, check)
-        if check.recipe["mix"] and "noisy" in first:
-            found, mixtures = audit(first, check.recipe)
-            faults += [f"{check.folder}/{check.files[0]['path']}: {fault}" for fault in found]
-    if len(parity) == 2:
-        one, two = parity.values()
-        differ = [name for name in one if not np.array_equal(one[name], two[name])]
-        where = f"{check.folder}/{check.files[0]['path']}"
-        faults += [f"{where}: {name} differs between HDF5 and TFRecord" for name in differ]
-    return faults, damaged, examples, mixtures
+            found.faults.append(str(err))
+            found.damaged.append(Path(check.folder) / file["path"])
+    if not formats:
+        return found
+    first = formats[0]
+    found.examples = 0 if check.noise else check.files[0]["examples"]
+    found.who = _who(first, check.noise)
+    faults = _content(first, check)
+    if check.recipe["mix"] and {"noisy", "clean"} <= set(first):
+        wrong, found.mixtures = audit(first, check.recipe)
+        faults += wrong
+    for other in formats[1:]:
+        differ = [name for name in first if not np.array_equal(first[name], other[name])]
+        faults += [f"{name} differs between HDF5 and TFRecord" for name in differ]
+    found.faults += [f"{check.where}: {fault}" for fault in faults]
+    return found
 
 
 def _read(path: Path, file: Mapping[str, Any], fields: Sequence[Field]) -> dict[str, np.ndarray]:
@@ -134,12 +156,24 @@ def _read(path: Path, file: Mapping[str, Any], fields: Sequence[Field]) -> dict[
 
 
 def _content(arrays: Mapping[str, np.ndarray], check: Check) -> list[str]:
-    where = f"{check.folder}/{check.files[0]['path']}"
-    return [
-        f"{where}: {name} holds numbers that are not finite"
+    faults = [
+        f"{name} holds numbers that are not finite"
         for name, array in arrays.items()
         if array.dtype.kind == "f" and not np.isfinite(array).all()
     ]
+    tops = {"label": check.classes - 1, "tags": 1, "activity": 1}
+    for name in tops.keys() & set(check.recipe["output"]["fields"]) & set(arrays):
+        low, high = arrays[name].min(), arrays[name].max()
+        if low < 0 or high > tops[name]:
+            faults.append(f"{name} goes from {low} to {high}; expected 0 to {tops[name]}")
+    return faults
+
+
+def _who(arrays: Mapping[str, np.ndarray], noise: bool) -> set[tuple[str, Any]]:
+    """Recordings and groups of examples; voices and noise recordings heard in noise tracks."""
+    if noise:
+        return {("group", who) for who in arrays["groups"].ravel().tolist() if who}  # 0 is nobody
+    return {(kind, value) for kind in ("group", "source") for value in arrays[kind].tolist()}
 
 
 def audit(arrays: Mapping[str, np.ndarray], recipe: Mapping[str, Any]) -> tuple[list[str], int]:
@@ -151,54 +185,39 @@ def audit(arrays: Mapping[str, np.ndarray], recipe: Mapping[str, Any]) -> tuple[
         label, gain = float(arrays["achieved"][row]), float(arrays["gain"][row])
         wanted = float(arrays["requested"][row])
         if table["kind"] == "snr":
-            found = mix.measured_snr(clean, noisy, speech_level=table["speech_level"], rate=rate)
+            found = _snr(clean, noisy, table["speech_level"], rate)
             off = max(abs(found - label), abs(found - wanted))
         else:
             found = mix.measured_level(clean, noisy)
-            off = max(abs(_decibels(found / label)), abs(_decibels(found / (wanted * gain))))
+            off = max(abs(_decibels(found, label)), abs(_decibels(found, wanted * gain)))
         if not off <= DECIBELS:
             said = f"labelled {label:.4g} (asked {wanted:.4g})"
             faults.append(f"mixture {row} is {said} and measures {found:.4g}")
     return faults, len(arrays["noisy"])
 
 
-def _decibels(ratio: float) -> float:
-    return float(20 * np.log10(ratio)) if ratio > 0 else float("inf")
+def _snr(clean: np.ndarray, noisy: np.ndarray, level: str, rate: int) -> float:
+    try:
+        return mix.measured_snr(clean, noisy, speech_level=level, rate=rate)
+    except mix.Silent:
+        return float("nan")
 
 
-def _leaks(folders: Sequence[Path], artifacts: Path) -> list[str]:
-    """No group and no recording in two splits of one recipe, by what the shards themselves say."""
+def _decibels(one: float, other: float) -> float:
+    return float(20 * np.log10(one / other)) if one > 0 and other > 0 else float("inf")
+
+
+def _leaks(checks: Sequence[Check], who: Sequence[set[tuple[str, Any]]]) -> list[str]:
+    """No group and no recording in two splits of one recipe."""
     faults = []
-    for folder in folders:
-        try:
-            index = store.load_sealed(folder / "index.json")
-        except (MelmillError, OSError):
-            continue  # reported already
-        described = [Field.from_json(f) for f in index["fields"]]
-        seen: dict[tuple[str, Any], str] = {}
-        for file in index["shards"]:
-            if file["format"] != index["shards"][0]["format"]:
-                continue
-            try:
-                arrays = _columns(folder / file["path"], file, described)
-            except (MelmillError, OSError):
-                continue  # damaged: reported already
-            for kind, values in arrays.items():
-                for value in set(values.tolist()):
-                    other = seen.setdefault((kind, value), file["split"])
-                    if other != file["split"]:
-                        faults.append(
-                            f"{folder / file['path']}: {kind} {value} stands in {other} too. "
-                            "A leak: name groups in a list, or give SPLITS="
-                        )
+    seen: dict[tuple[str, str, Any], str] = {}
+    for check, names in zip(checks, who, strict=True):
+        split = check.files[0]["split"]
+        for kind, value in sorted(names, key=str):
+            other = seen.setdefault((check.folder, kind, value), split)
+            if other != split:
+                faults.append(
+                    f"{check.where}: {kind} {value} stands in {other} too. "
+                    "A leak: name groups in a list, or give SPLITS="
+                )
     return faults
-
-
-def _columns(
-    path: Path, file: Mapping[str, Any], fields: Sequence[Field]
-) -> dict[str, np.ndarray]:
-    if file["format"] == "hdf5":
-        arrays = hdf5.decode(path, fields)
-    else:
-        arrays = tfrecord.decode(path, fields, file["examples"])
-    return {name: arrays[name] for name in ("source", "group")}
