@@ -5,8 +5,8 @@ import os
 # Before numpy loads its libraries: sums in one order, and no more threads than workers.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ[_name] = "1"
-# glibc gives every large array back to the system and faults it in again: 0.5 ms a spectrum. Keeping
-# 64 MB costs less. Read when a process starts, so it acts in the workers.
+# glibc gives every large array back to the system and faults it in again: 0.5 ms a spectrum.
+# Keeping 64 MB costs less. Read when a process starts, so it acts in the workers.
 os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(64 << 20))
 os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(32 << 20))
 

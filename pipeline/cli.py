@@ -54,6 +54,12 @@ class _Bytes(click.ParamType):
         return int(float(found[1]) * 1024 ** " kmgt".index(found[2] or " "))
 
 
+where = click.option(
+    "--artifacts", envvar="ARTIFACTS", default="artifacts", show_default=True,
+    help="Where everything made goes.",
+)  # fmt: skip
+
+
 def options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that every stage shares."""
     found = [
@@ -61,10 +67,7 @@ def options(command: Callable[..., None]) -> Callable[..., None]:
             "--data", envvar="DATA", default="", help="Folder of recordings. [default: data/, "
             "or the demo corpus while that is empty]",
         ),
-        click.option(
-            "--artifacts", envvar="ARTIFACTS", default="artifacts", show_default=True,
-            help="Where everything made goes.",
-        ),
+        where,
         click.option(
             "--recipe", "recipes", envvar="RECIPE", default="",
             help="Shipped names or paths to TOML files, separated by commas or spaces. "
@@ -232,7 +235,7 @@ def _features(asked: Request) -> None:
 
 
 @cli.command("resume")
-@click.option("--artifacts", envvar="ARTIFACTS", default="artifacts", show_default=True)
+@where
 def resume_command(artifacts: str) -> None:
     """Go on with what the last `features` was asked for."""
     root = Path(artifacts).resolve()
@@ -337,7 +340,7 @@ def _forget(artifacts: Path, report: verify.Report) -> None:
 
 
 @cli.command("clean")
-@click.option("--artifacts", envvar="ARTIFACTS", default="artifacts", show_default=True)
+@where
 def clean_command(artifacts: str) -> None:
     """Remove everything made. Costs time only."""
     root = Path(artifacts).resolve()

@@ -103,5 +103,5 @@ def check_rejected(corpus: Corpus, limit: float) -> None:
             f"{len(bad)} of {len(corpus.records)} files rejected ({reasons})",
             expected=f"at most {limit:g} %",
             got=f"{share:.1f} %",
-            do="look at artifacts/rejected.csv; MAX_REJECTED=100 goes on without them",
+            do="rejected.csv in the artifacts folder lists them; MAX_REJECTED=100 goes on",
         )

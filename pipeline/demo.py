@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from .demo_plan import Item, plan
-from .errors import UsageError
+from pipeline.demo_plan import Item, plan
+from pipeline.errors import UsageError
 
 VERSION = 1  # raise it whenever any byte of the corpus changes
 LIST, STAMP, MADE_BY = "melmill.csv", "demo.json", "melmill demo"

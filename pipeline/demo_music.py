@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
-from .demo_voices import series
-from .rng import stream
+from pipeline.demo_voices import series
+from pipeline.rng import stream
 
 Floats = NDArray[np.float64]
 Rng = np.random.Generator

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from .demo_files import Kind, encode
-from .demo_music import Clip, make_artist, make_clip, play
-from .demo_sounds import CLASSES, noise
-from .demo_voices import Voice, conversation, make_voice, utterance
-from .rng import stream
+from pipeline.demo_files import Kind, encode
+from pipeline.demo_music import Clip, make_artist, make_clip, play
+from pipeline.demo_sounds import CLASSES, noise
+from pipeline.demo_voices import Voice, conversation, make_voice, utterance
+from pipeline.rng import stream
 
 Floats = NDArray[np.float64]
 VOICES = 20

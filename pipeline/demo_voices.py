@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import istft, stft
 
-from .rng import stream
+from pipeline.rng import stream
 
 Floats = NDArray[np.float64]
 Rng = np.random.Generator

@@ -207,9 +207,7 @@ def _refresh(cache: Cache, root: Path, found: Sequence[Found], count: int) -> No
     cache.prune({path for path, _, _ in found})
     marks = {path: mark for path, mark, problem in found if not problem}
     stale = [p for p, mark in marks.items() if cache.table.get(p, (None,))[0] != mark]
-    tasks = [
-        (os.fspath(root), chunk) for chunk in _chunks(stale, {p: marks[p][0] for p in stale})
-    ]
+    tasks = [(os.fspath(root), chunk) for chunk in _chunks(stale, {p: marks[p][0] for p in stale})]
     with Progress("scan", len(stale)) as bar:
         for _, rows in jobs.run(look, tasks, count) if tasks else ():
             for path, mark, seen in rows:

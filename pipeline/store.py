@@ -86,13 +86,18 @@ def seal(value: dict[str, Any]) -> dict[str, Any]:
 
 def load_sealed(path: Path) -> dict[str, Any]:
     value = load_json(path)
-    if not isinstance(value, dict) or seal(value).get("seal") != value.get("seal"):
+    try:
+        whole = isinstance(value, dict) and seal(value)["seal"] == value.get("seal")
+    except ValueError:  # a number that became infinite
+        whole = False
+    if not whole:
         raise MelmillError(
             "damaged file (its content does not match its seal)",
             where=path,
             do="delete it and run the same command again",
         )
-    return value
+    found: dict[str, Any] = value
+    return found
 
 
 def inside(root: Path, relative: str) -> Path:
@@ -100,7 +105,11 @@ def inside(root: Path, relative: str) -> Path:
     path = root / relative
     if "\0" in relative or os.path.isabs(relative) or ".." in relative.split("/"):
         raise MelmillError("path leaves its folder", where=root, got=repr(relative))
-    if not path.resolve().is_relative_to(root.resolve()):
+    try:
+        held = path.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError):  # links in a circle
+        held = False
+    if not held:
         raise MelmillError("link leaves its folder", where=root, got=repr(relative))
     return path
 
@@ -137,7 +146,7 @@ class Sink(io.RawIOBase):
                 fault_point("write")
                 done += os.write(self.descriptor, view[done:])
         except OSError as err:  # told apart here from the errors of what is being read
-            raise _write_error(self.path, err) from err
+            raise write_error(self.path, err) from err
         self.size += done
         return done
 
@@ -145,10 +154,10 @@ class Sink(io.RawIOBase):
 @contextlib.contextmanager
 def sealed(path: Path, hashed: bool = True) -> Iterator[Sink]:
     """Write a file that appears under its name whole, on disk, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temp = path.parent / f"{TEMP}{os.getpid()}-{uuid.uuid4().hex[:12]}"
     descriptor = -1
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         fault_point("open")
         descriptor = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         sink = Sink(descriptor, path, hashed)
@@ -161,7 +170,7 @@ def sealed(path: Path, hashed: bool = True) -> Iterator[Sink]:
         os.rename(temp, path)
         _sync_folder(path.parent)
     except OSError as err:
-        raise _write_error(path, err) from err
+        raise write_error(path, err) from err
     finally:
         if descriptor >= 0:
             with contextlib.suppress(OSError):
@@ -170,7 +179,8 @@ def sealed(path: Path, hashed: bool = True) -> Iterator[Sink]:
             temp.unlink()
 
 
-def _write_error(path: Path, err: OSError) -> MelmillError:
+def write_error(path: Path, err: OSError) -> MelmillError:
+    """What a person can do about a write that the system refused."""
     hints = {
         errno.ENOSPC: "free some space or set ARTIFACTS= to a larger disk",
         errno.EDQUOT: "your quota is used up: free some space or set ARTIFACTS= elsewhere",
@@ -259,9 +269,9 @@ def _need_writable(root: Path) -> None:
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as err:
-        raise _write_error(root, err) from err
+        raise write_error(root, err) from err
     if not os.access(root, os.W_OK | os.X_OK):
-        raise _write_error(root, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+        raise write_error(root, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
 def _holder(descriptor: int) -> str:
@@ -274,9 +284,7 @@ def _holder(descriptor: int) -> str:
                 process = psutil.Process(int(words[4]))
                 since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(process.create_time()))
                 command = " ".join(process.cmdline()[-6:])
-                return (
-                    f"'{command}', process {process.pid} on {socket.gethostname()} since {since}"
-                )
+                return f"'{command}', process {process.pid} on {socket.gethostname()} since {since}"
     return "a process that this machine cannot name"
 
 
