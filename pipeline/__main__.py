@@ -1,6 +1,12 @@
-"""`python -m pipeline`: one thread in this process and in every worker, then the commands."""
+"""`python -m pipeline`: one thread in this process and in every worker, then the commands.
 
+Reads and writes nothing. Does: sets what must stand before numpy loads, and what ^C and SIGTERM do.
+"""
+
+import contextlib
 import os
+import signal
+import sys
 
 # Before numpy loads its libraries: sums in one order, and no more threads than workers.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
@@ -9,6 +15,24 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUM
 # Keeping 64 MB costs less. Read when a process starts, so it acts in the workers.
 os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(64 << 20))
 os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(32 << 20))
+# Workers die with this process; the helper that then frees their semaphores should not speak of it.
+os.environ["PYTHONWARNINGS"] = ",".join(
+    filter(None, [os.environ.get("PYTHONWARNINGS"), "ignore:resource_tracker:UserWarning"])
+)
+
+
+def _stop(number: int, _frame: object) -> None:
+    """Leave at once. What is sealed stands, nothing else counts, and the workers die with us."""
+    with contextlib.suppress(Exception):
+        sys.stdout.flush()
+    os.write(2, b"\nstopped. The same command (or `make resume`) goes on from here\n")
+    os._exit(128 + number)
+
+
+if __name__ == "__main__":
+    for _number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(_number) != signal.SIG_IGN:  # as under nohup, or behind a shell's &
+            signal.signal(_number, _stop)
 
 from pipeline.cli import main  # noqa: E402  (numpy must load after the lines above)
 

@@ -10,7 +10,6 @@ import dataclasses
 import io
 import os
 import re
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -23,8 +22,6 @@ import click
 from pipeline import build, corpus, decode, demo, jobs, layouts, plan, recipe, scan, store, verify
 from pipeline.errors import REASONS, MelmillError, UsageError
 from pipeline.progress import Progress
-
-INTERRUPTED, TERMINATED = 130, 143
 
 
 @dataclass
@@ -354,26 +351,22 @@ def clean_command(artifacts: str) -> None:
                 store.say(f"left alone (not made by melmill): {root / name}")
 
 
-def _stop(number: int, _frame: object) -> None:
-    raise KeyboardInterrupt(number)
-
-
 def main() -> None:
     """Run a command; every way to fail has its exit code."""
-    signal.signal(signal.SIGTERM, _stop)
     try:
         cli.main(standalone_mode=False)
-    except KeyboardInterrupt as err:
-        jobs.kill_workers()
-        store.say("stopped. The same command (or `make resume`) goes on from here")
         sys.stdout.flush()
-        os._exit(TERMINATED if err.args == (signal.SIGTERM,) else INTERRUPTED)
-    except click.exceptions.Abort:
-        os._exit(INTERRUPTED)
     except click.ClickException as err:
         err.show()
         sys.exit(2)
-    except MelmillError as err:
+    except (MelmillError, OSError) as problem:
+        error = problem if isinstance(problem, MelmillError) else _refused(problem)
         jobs.kill_workers()
-        store.say(f"error: {err}")
-        sys.exit(err.exit_code)
+        store.say(f"error: {error}")
+        sys.exit(error.exit_code)
+
+
+def _refused(err: OSError) -> MelmillError:
+    """The system refused something that no stage expected: a full disk below a note, say."""
+    where = Path(os.fsdecode(err.filename)) if err.filename else Path("standard output")
+    return store.write_error(where, err)

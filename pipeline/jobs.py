@@ -14,11 +14,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import resource_tracker
 from typing import Any
 
 import joblib
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
+from joblib.parallel import LokyBackend, get_active_backend
 
 from pipeline.store import say
 
@@ -44,11 +46,9 @@ def workers(jobs: int | None, max_ram: int | None) -> int:
     return max(1, min(wanted, max_ram // WORKER)) if max_ram else wanted
 
 
-def _prepare(parent: int) -> None:
-    """Once in each worker: die with the parent, keep allocations bounded, leave ^C to it."""
+def prepare(parent: int) -> None:
+    """First thing in each worker: die with the parent, bound allocations, leave ^C to it."""
     global _ready
-    if _ready or os.getpid() == parent:
-        return
     _ready = True
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # decoders in C write remarks of their own there
@@ -56,8 +56,8 @@ def _prepare(parent: int) -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1 = PR_SET_PDEATHSIG
         resource.setrlimit(resource.RLIMIT_DATA, (CAP, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     else:
-        threading.Thread(target=_outlive, args=(os.getppid(),), daemon=True).start()
-    if os.getppid() == 1:  # the parent died before the line above
+        threading.Thread(target=_outlive, args=(parent,), daemon=True).start()
+    if os.getppid() != parent:  # it died before the lines above
         os._exit(1)
 
 
@@ -71,8 +71,7 @@ def _outlive(parent: int) -> None:
     os._exit(1)
 
 
-def _call(function: Callable[[Any], Any], parent: int, index: int, task: Any) -> tuple[int, Any]:
-    _prepare(parent)
+def _call(function: Callable[[Any], Any], index: int, task: Any) -> tuple[int, Any]:
     return index, function(task)
 
 
@@ -113,15 +112,19 @@ def _pool(
 ) -> Iterator[tuple[int, Any]]:
     """The tasks in workers. One worker is a pool of two fed one task at a time: a decoder that
     dies must not take this process along."""
-    calls = [joblib.delayed(_call)(function, os.getpid(), i, t) for i, t in left.items()]
+    calls = [joblib.delayed(_call)(function, i, t) for i, t in left.items()]
+    ours = isinstance(get_active_backend()[0], LokyBackend)  # not a cluster's own workers
     pool = joblib.Parallel(
         n_jobs=max(2, count),
         return_as="generator_unordered",
         batch_size=1,
+        max_nbytes=None,  # tasks hold no arrays, so no shared memory is laid out for them
         pre_dispatch=1 if count == 1 else "2 * n_jobs",
+        **({"initializer": prepare, "initargs": (os.getpid(),)} if ours else {}),
     )
     try:
-        results = pool(calls)
+        with _quiet():
+            results = pool(calls)
     except (OSError, RuntimeError) as err:
         raise _NoPool(str(err)) from err
     try:
@@ -129,6 +132,18 @@ def _pool(
     finally:
         with contextlib.suppress(Exception):
             results.close()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Processes started here never see ^C, which a terminal sends to all of them: until they
+    run `prepare` they would print a traceback each."""
+    resource_tracker.ensure_running()  # starting it later would lift the mask again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def kill_workers() -> None:

@@ -94,7 +94,7 @@ def noise(seed: int, seconds: float, label: str) -> np.ndarray:
 def small_corpus(folder: Path, files: int = 12) -> Path:
     """`files` recordings with a melmill.csv: four noises of two labels, the rest of four voices.
 
-    Most are WAV; the second voice recording is FLAC, the third noise Ogg Vorbis.
+    Most are WAV; the second voice recording is FLAC, the third noise MP3.
     """
     folder.mkdir(parents=True)
     rows = ["path,role,label,group"]
@@ -105,8 +105,9 @@ def small_corpus(folder: Path, files: int = 12) -> Path:
         rows.append(f"{name},clean,,voice{i % VOICES}")
     for i in range(4):
         label = ("rain", "hum")[i % 2]
-        name = f"{label}{i}." + ("ogg" if i == 2 else "wav")
-        sf.write(folder / name, noise(i, 2.0, label), RATE, "VORBIS" if i == 2 else "PCM_16")
+        name = f"{label}{i}." + ("mp3" if i == 2 else "wav")
+        kind = "MPEG_LAYER_III" if i == 2 else "PCM_16"  # not Ogg: each has a random serial number
+        sf.write(folder / name, noise(i, 2.0, label), RATE, kind)
         rows.append(f"{name},noise,{label},{name}")
     (folder / "melmill.csv").write_text("\n".join(rows) + "\n")
     return folder
@@ -163,3 +164,22 @@ def run(
         command(args), env=environment(env), cwd=REPO, capture_output=True, text=True,
         timeout=timeout, check=False,
     )  # fmt: skip
+
+
+def hook(folder: Path, code: str) -> dict[str, str]:
+    """An environment in which every process of a run, workers too, first runs `code`.
+
+    Python imports sitecustomize when it starts; a monkeypatch would not cross processes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "sitecustomize.py").write_text(code)
+    return {"PYTHONPATH": os.pathsep.join([os.fspath(folder), os.fspath(REPO)])}
+
+
+# Everything in one process, so that a kill ends the whole run and system calls count in one row.
+ALONE = """
+import pipeline.jobs
+def _pool(*rest):
+    raise pipeline.jobs._NoPool("asked not to")
+pipeline.jobs._pool = _pool
+"""
