@@ -68,9 +68,16 @@ class Blocks:
             raise IndexError(f"examples {a}:{b} of {len(self)}")
         file = self._handle()
         return {
-            field.name: _read(file, self._offsets[field.name], field, a, b)
-            for field in self.fields
+            field.name: _read(file, self._offsets[field.name], field, a, b) for field in self.fields
         }
+
+    def read_into(self, out: Arrays, a: int) -> None:
+        """Examples from `a` on, of the fields named in `out`, into its (contiguous) arrays."""
+        file = self._handle()
+        for field in self.fields:
+            if field.name in out:
+                offset = self._offsets[field.name] + a * field.nbytes
+                _fill(file, offset, out[field.name])
 
     def _handle(self) -> BinaryIO:
         if self._file is None:
@@ -142,14 +149,17 @@ def _offset(data: Any, field: Field, shard: Shard, where: str) -> int:
 def _read(file: BinaryIO, offset: int, field: Field, a: int, b: int) -> np.ndarray:
     """One contiguous read, by position: no seek that another reader could disturb."""
     array = np.empty((b - a, *field.shape), dtype=field.numpy)
+    _fill(file, offset + a * field.nbytes, array)
+    return array
+
+
+def _fill(file: BinaryIO, offset: int, array: np.ndarray) -> None:
     rest = array.reshape(-1).view(np.uint8)
-    offset += a * field.nbytes
     while rest.size:
         got = os.preadv(file.fileno(), [rest.data], offset)
         if not got:
             raise DataError("a shard was cut while it was read", file.name)
         rest, offset = rest[got:], offset + got
-    return array
 
 
 def _read_tfrecord(index: Index, shard: Shard) -> Arrays:
