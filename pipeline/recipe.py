@@ -223,7 +223,7 @@ def _typed(kind: Any, value: Any, key: str, path: Path) -> Any:
         return float(value)
     if isinstance(kind, type) and type(value) is kind:
         return value
-    wanted = getattr(kind, "__name__", "a list" if origin is tuple else "a table")
+    wanted = {tuple: "a list", dict: "a table"}.get(origin) or kind.__name__
     raise UsageError(f"{key} = {value!r}", where=path, expected=wanted, got=type(value).__name__)
 
 
@@ -296,7 +296,7 @@ def _feature_rules(key: str, f: Feature, r: Recipe) -> typing.Iterator[tuple[boo
         yield 0 < value < math.inf, f"{key}.{name}", value, "more than 0"
     yield 0 <= f.ref < math.inf, f"{key}.ref", f.ref, "0 (the peak) or more"
     yield 0 <= f.top_db < math.inf, f"{key}.top_db", f.top_db, "0 (off) or more"
-    yield 1 <= f.count <= f.mels, f"{key}.count", f.count, "1 to mels"
+    yield f.kind == "mel" or 1 <= f.count <= f.mels, f"{key}.count", f.count, "1 to mels"
     if r.window.edges == "recording":
         exact = r.window.samples % f.hop == 0 and r.window.hop % f.hop == 0
         yield exact, f"{key}.hop", f.hop, "a divisor of window.samples and window.hop"
