@@ -16,7 +16,7 @@ from typing import Any
 
 from pipeline import buckets, code, codecs, jobs, store
 from pipeline.errors import MelmillError, Rejected
-from pipeline.pcm import Pack, PackWriter, Recording
+from pipeline.pcm import Pack, PackWriter, Recording, check
 from pipeline.progress import Progress
 from pipeline.scan import Manifest, Record
 
@@ -72,14 +72,20 @@ def decode(manifest: Manifest, root: Path, artifacts: Path, count: int) -> Decod
     plan = _plan(manifest, root, folder, notes)
     key = store.digest([task.key for task in plan])
     table = folder / "index.json"
-    done = _committed(table, key)
-    if done is not None:
-        return done
-    store.need_space(folder, _estimate(manifest, {i for task in plan for i in task.older}))
-    decoded = _run(plan, folder, key, count)
-    store.write_if_changed(table, store.dump_json(store.seal(_index(decoded))))
-    store.sweep(folder, {"index.json", *decoded.packs.values(), *(t.name for t in plan)})
+    checked = marks(artifacts)
+    decoded = _committed(table, key, plan, checked)
+    if decoded is None:
+        store.need_space(folder, _estimate(manifest, {i for task in plan for i in task.older}))
+        decoded = _run(plan, folder, key, count, checked)
+        store.write_if_changed(table, store.dump_json(store.seal(_index(decoded, plan, checked))))
+    store.sweep(folder, {"index.json", *(task.name for task in plan)})
+    checked.save()
     return decoded
+
+
+def marks(artifacts: Path) -> store.Hashes:
+    """Which packs were found whole, and under which stamp."""
+    return store.Hashes(artifacts / ".cache" / "packs.json", check)
 
 
 def _plan(manifest: Manifest, root: Path, folder: Path, notes: Path) -> list[Task]:
@@ -133,16 +139,18 @@ def _estimate(manifest: Manifest, stored: set[str]) -> int:
     return total
 
 
-def _committed(table: Path, key: str) -> Decoded | None:
-    """The index as it stands, if it is the one wanted and every pack is there."""
+def _committed(
+    table: Path, key: str, plan: Sequence[Task], checked: store.Hashes
+) -> Decoded | None:
+    """The index as it stands, if it is the one wanted and every pack is there and whole."""
     try:
         stored = store.load_sealed(table)
         if stored["key"] != key or any(why in PASSING for why, _ in stored["rejected"].values()):
             return None
         folder = table.parent
-        for name, size in stored["packs"].items():
-            if (folder / name).stat().st_size != size:
-                return None
+        wanted = {task.name: checked.of(folder / task.name) for task in plan}
+        if stored["packs"] != wanted or "" in wanted.values():
+            return None
         names = list(stored["packs"])
         rows = stored["recordings"]
         return Decoded(
@@ -156,29 +164,28 @@ def _committed(table: Path, key: str) -> Decoded | None:
         return None
 
 
-def _index(decoded: Decoded) -> dict[str, Any]:
-    names = sorted(set(decoded.packs.values()))
-    number = {name: i for i, name in enumerate(names)}
-    sizes = {name: (decoded.folder / name).stat().st_size for name in names}
+def _index(decoded: Decoded, plan: Sequence[Task], checked: store.Hashes) -> dict[str, Any]:
+    packs = {name: checked.of(decoded.folder / name) for name in sorted(t.name for t in plan)}
+    number = {name: i for i, name in enumerate(packs)}
     rows = {
         ident: [number[decoded.packs[ident]], *vars(recording).values()]
         for ident, recording in decoded.recordings.items()
     }
     return {
-        "key": decoded.key, "packs": sizes, "recordings": rows, "rejected": decoded.rejected,
+        "key": decoded.key, "packs": packs, "recordings": rows, "rejected": decoded.rejected,
     }  # fmt: skip
 
 
-def _run(plan: list[Task], folder: Path, key: str, count: int) -> Decoded:
+def _run(plan: list[Task], folder: Path, key: str, count: int, checked: store.Hashes) -> Decoded:
     decoded = Decoded(folder, key, {}, {}, {})
     waiting = []
     for task in plan:
-        if not _take(task, decoded):
+        if not _take(task, decoded, checked):
             waiting.append(task)
     total = sum(len(task.sources) for task in waiting)
     with Progress("decode", total) as bar:
         for task, fresh in _packs(waiting, count):
-            if not _take(task, decoded, final=True):
+            if not _take(task, decoded, checked, final=True):
                 raise MelmillError("a pack is gone", where=folder / task.name, do="run it again")
             mine = [decoded.recordings[i] for i in fresh if i in decoded.recordings]
             seconds = sum(r.frames / r.rate for r in mine)
@@ -188,13 +195,17 @@ def _run(plan: list[Task], folder: Path, key: str, count: int) -> Decoded:
     return decoded
 
 
-def _take(task: Task, decoded: Decoded, final: bool = False) -> bool:
+def _take(task: Task, decoded: Decoded, checked: store.Hashes, final: bool = False) -> bool:
     """Add a finished pack; false if it is missing, damaged, or worth another try."""
     try:
         pack = Pack(Path(task.folder) / task.name)
     except (OSError, MelmillError, ValueError, KeyError):
         return False
-    if not final and any(why in PASSING for why, _ in pack.rejected.values()):
+    if final:  # sealed a moment ago by this run
+        checked.learn(pack.path, pack.sha256)
+    elif checked.of(pack.path) != pack.sha256 or any(
+        why in PASSING for why, _ in pack.rejected.values()
+    ):
         return False
     decoded.recordings |= pack.recordings
     decoded.packs |= dict.fromkeys(pack.recordings, task.name)

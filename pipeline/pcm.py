@@ -12,7 +12,7 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -63,21 +63,31 @@ class PackWriter:
         sink.write(MAGIC)
 
     def add(self, ident: str, rate: int, codec: str, dtype: str, blocks: Iterable[Any]) -> int:
-        """Append one recording; if `blocks` raises, what was written of it is never named."""
+        """Append one recording; if `blocks` raises, what was written of it is taken back."""
         kind = DTYPES[dtype]
-        offset, frames, crc, rest = self.sink.size, 0, [], np.empty(0, kind)
+        offset, frames, crc = self.sink.size, 0, []
+        try:
+            for block in self._whole(blocks, kind):
+                frames += len(block)
+                crc.append(self._write(block))
+        except BaseException:
+            self.sink.rewind(offset)
+            raise
+        self.recordings[ident] = Recording(offset, frames, rate, dtype, codec, tuple(crc))
+        return frames
+
+    def _whole(self, blocks: Iterable[Any], kind: np.dtype[Any]) -> Iterator[np.ndarray]:
+        """The same samples in blocks of BLOCK, the last one shorter."""
+        rest = np.empty(0, kind)
         for block in blocks:
-            frames += len(block)
             block = block.astype(kind, copy=False)
             block = np.concatenate([rest, block]) if len(rest) else block
             whole = len(block) - len(block) % BLOCK
             for start in range(0, whole, BLOCK):
-                crc.append(self._write(block[start : start + BLOCK]))
+                yield block[start : start + BLOCK]
             rest = block[whole:]
         if len(rest):
-            crc.append(self._write(rest))
-        self.recordings[ident] = Recording(offset, frames, rate, dtype, codec, tuple(crc))
-        return frames
+            yield rest
 
     def _write(self, block: np.ndarray) -> int:
         data = np.ascontiguousarray(block).data.cast("B")
@@ -101,6 +111,7 @@ class Pack:
         self.path = path
         self.descriptor = -1
         self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.sha256 = ""  # of the footer, which holds the checksums of all else
         footer = self._footer()
         self.key: str = footer["key"]
         self.decoder: str = footer["decoder"]
@@ -122,7 +133,9 @@ class Pack:
             length, sha, magic = TRAILER.unpack(tail)
             if magic == MAGIC and length <= size - TRAILER.size - len(MAGIC):
                 footer = os.pread(self.descriptor, length, size - TRAILER.size - length)
-                if hashlib.sha256(footer).digest() == sha:
+                head = os.pread(self.descriptor, len(MAGIC), 0)
+                if head == MAGIC and hashlib.sha256(footer).digest() == sha:
+                    self.sha256 = sha.hex()
                     result: dict[str, Any] = json.loads(footer)
                     return result
         raise self._damaged("its footer")
@@ -190,6 +203,18 @@ class Pack:
         piece = x[begin : begin + min(PIECE * rate, left)]
         Pack._last = (name, piece)
         return piece
+
+
+def check(path: Path) -> str:
+    """The sha256 of a pack's footer when every block in it is as it was written, else ""."""
+    try:
+        pack = Pack(path)
+        for ident, recording in pack.recordings.items():
+            for i in range(len(recording.crc)):
+                pack.raw(ident, i, i + 1)
+    except MelmillError:
+        return ""
+    return pack.sha256
 
 
 def resampled_length(frames: int, old: int, new: int) -> int:

@@ -18,7 +18,7 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +135,17 @@ class Sink(io.RawIOBase):
 
     def writable(self) -> bool:
         return True
+
+    def rewind(self, size: int) -> None:
+        """Drop what was written past `size`: the head of something that turned out bad."""
+        if self.hashed:
+            raise ValueError("the hash of a file cannot be taken back")
+        try:
+            os.ftruncate(self.descriptor, size)
+            os.lseek(self.descriptor, size, os.SEEK_SET)
+        except OSError as err:
+            raise write_error(self.path, err) from err
+        self.size = size
 
     def write(self, data: Any) -> int:
         view = memoryview(data).cast("B")
@@ -283,7 +294,7 @@ def _holder(descriptor: int) -> str:
             if words[1] == "FLOCK" and int(words[5].split(":")[2]) == inode:
                 process = psutil.Process(int(words[4]))
                 since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(process.create_time()))
-                command = " ".join(process.cmdline()[-6:])
+                command = " ".join(" ".join(process.cmdline()[-6:]).split())
                 return f"'{command}', process {process.pid} on {socket.gethostname()} since {since}"
     return "a process that this machine cannot name"
 
@@ -347,10 +358,14 @@ def settle(newest_ctime_ns: int) -> None:
 
 
 class Hashes:
-    """sha256 by path, read again only when the stamp moved. Lives in one JSON file."""
+    """What `read` says of a file (its sha256), asked again only when its stamp moved.
 
-    def __init__(self, path: Path) -> None:
+    Lives in one JSON file.
+    """
+
+    def __init__(self, path: Path, read: Callable[[Path], str] = sha256_file) -> None:
         self.path = path
+        self.read = read
         self.known: dict[str, tuple[Stamp, str]] = {}
         self.seen: dict[str, tuple[Stamp, str]] = {}
         with contextlib.suppress(OSError, MelmillError, ValueError, TypeError, AttributeError):
@@ -367,7 +382,7 @@ class Hashes:
         mark = stamp(os.stat(path))
         found = self.seen.get(name) or self.known.get(name)
         if found is None or found[0] != mark:
-            found = (mark, sha256_file(path))
+            found = (mark, self.read(path))
         self.seen[name] = found
         return found[1]
 
