@@ -1,0 +1,245 @@
+"""How long the whole chain takes, from a folder of files to sealed shards.
+
+Reads and writes a temporary folder. Does: runs `features` on artifacts that are not there yet
+(scan, decode, shards; every fsync) in turns with its peers, on workers that have started:
+- bare: soundfile reads each file as float32, channels are averaged, soxr (HQ) resamples to
+  22,050 Hz; nothing else. In one worker of the same pool, so with the same allocator.
+- librosa script: librosa.load(sr=22050), melspectrogram, power_to_db, np.save for each file, in
+  joblib with as many jobs.
+Our clock starts after the disk has taken what earlier turns left behind.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import soundfile as sf
+import soxr
+
+from pipeline.store import load_json
+from tests.bench.common import (
+    Row,
+    cold,
+    command,
+    corpus,
+    own_recipe,
+    sound,
+    turns,
+)
+
+RATE = 22050  # Hz, of the recipe
+CLIPS, CLIP = 1200, 3.0  # files of the short case, seconds of each
+LONG = 120.0  # seconds of each long file
+LONG_FILES = {"flac": 4, "ogg": 4, "mp3": 4}
+TURNS = 3
+TINY = 5000  # files of the run that has nothing to do
+SPEECH = 40  # recordings of 12 s that are mixed
+ONE_FORMAT = {'formats = ["tfrecord", "hdf5"]': 'formats = ["hdf5"]'}
+
+
+def bare(paths: Sequence[Path]) -> float:
+    """Seconds to decode and resample the files; the samples are thrown away."""
+    start = time.perf_counter()
+    for path in paths:
+        y, rate = sf.read(path, dtype="float32")
+        if y.ndim == 2:
+            y = (y[:, 0] + y[:, 1]) * np.float32(0.5)
+        soxr.resample(y, rate, RATE, quality="HQ")
+    return time.perf_counter() - start
+
+
+def script(path: Path, out: Path) -> None:
+    """One file as a plain script treats it."""
+    import librosa
+
+    y, rate = librosa.load(path, sr=RATE)
+    power = librosa.feature.melspectrogram(y=y, sr=rate, n_fft=2048, hop_length=512, n_mels=128)
+    np.save(out / f"{path.stem}.npy", librosa.power_to_db(power))
+
+
+def in_worker(paths: Sequence[Path]) -> Callable[[], float]:
+    """The bare pass in one worker of the pool that the pipeline uses."""
+    return lambda: joblib.Parallel(n_jobs=2)([joblib.delayed(bare)(paths)])[0]
+
+
+def by_script(paths: Sequence[Path], out: Path, jobs: int) -> Callable[[], float]:
+    def run() -> float:
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir()
+        os.sync()
+        start = time.perf_counter()
+        joblib.Parallel(n_jobs=jobs)(joblib.delayed(script)(path, out) for path in paths)
+        return time.perf_counter() - start
+
+    return run
+
+
+def _per(seconds: float, files: int) -> str:
+    return f"{1e3 * seconds / files:.2f} ms a file"
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def short(room: Path) -> list[Row]:
+    """Three-second WAVs: one worker beside the bare pass, two beside one and beside the script."""
+    data = corpus(room / "clips", CLIPS, CLIP, 44100)
+    one = own_recipe(room / "one.toml", "one-format", "noise-classifier", ONE_FORMAT)
+    files = _files(data)
+    taken = turns(
+        {
+            "one": cold(data, room / "a1", one, 1),
+            "bare": in_worker(files),
+            "two": cold(data, room / "a2", one, 2),
+            "script": by_script(files, room / "npy", 2),
+            "both": cold(data, room / "a3", "noise-classifier", 1),
+        },
+        TURNS,
+    )
+    n, what = len(files), f"chain, {len(files)} WAVs of 3 s"
+    per = {name: _per(seconds, n) for name, seconds in taken.items()}
+    ratio = taken["bare"] / taken["one"]
+    return [
+        Row(f"{what}: 1 worker / bare decode+resample", per["one"], per["bare"], ratio, 0.6),
+        Row(
+            f"{what}: both formats / bare decode+resample",
+            per["both"],
+            per["bare"],
+            taken["bare"] / taken["both"],
+        ),
+        Row(
+            f"{what}: 2 workers / librosa script with 2",
+            per["two"],
+            per["script"],
+            taken["script"] / taken["two"],
+            2.5,
+        ),
+        Row(
+            f"{what}: 2 workers / 1 worker",
+            per["two"],
+            per["one"],
+            taken["one"] / taken["two"],
+            1.85,
+        ),
+    ]
+
+
+def long(room: Path) -> list[Row]:
+    """Two-minute stereo files of each codec that has to be decoded."""
+    one = own_recipe(room / "one.toml", "one-format", "noise-classifier", ONE_FORMAT)
+    rows = []
+    for suffix, count in LONG_FILES.items():
+        data = corpus(room / suffix, count, LONG, 44100, suffix=suffix, channels=2)
+        files = _files(data)
+        taken = turns(
+            {
+                "ours": cold(data, room / "a4", one, 1),
+                "bare": in_worker(files),
+                "script": by_script(files, room / "npy", 1),
+            },
+            TURNS,
+        )
+        per = {name: _per(seconds, count) for name, seconds in taken.items()}
+        what = f"chain, {count} stereo {suffix.upper()} of 2 min: 1 worker"
+        pairs = (("bare", "bare decode+resample", 0.75), ("script", "librosa script with 1", 2.5))
+        for other, name, target in pairs:
+            ratio = taken[other] / taken["ours"]
+            rows.append(Row(f"{what} / {name}", per["ours"], per[other], ratio, target))
+        shutil.rmtree(data)
+    return rows
+
+
+def nothing_to_do(room: Path) -> list[Row]:
+    """A second run over many tiny files."""
+    data = corpus(room / "tiny", TINY, 0.05, 8000)
+    small = {
+        "rate = 22050  ": "rate = 8000  ",
+        "samples = 66048 ": "samples = 512 ",
+        "hop = 66048 ": "hop = 512 ",
+        "n_fft = 2048 ": "n_fft = 256 ",
+        "hop = 512  ": "hop = 256  ",
+        "mels = 128": "mels = 16",
+    }
+    tiny = own_recipe(room / "tiny.toml", "tiny", "noise-classifier", small)
+    first = cold(data, room / "a5", tiny, 2)()
+
+    def again() -> float:
+        start = time.perf_counter()
+        if "nothing to do: all" not in command("features", data, room / "a5", tiny, 2):
+            raise RuntimeError("the second run found something to do")
+        return time.perf_counter() - start
+
+    taken = turns({"again": again}, TURNS)["again"]
+    ours, other = f"{1e6 * taken / TINY:.0f} ms per 1,000", f"{first:.1f} s the first time"
+    return [Row(f"run with nothing to do, {TINY} files", ours, other)]
+
+
+def mixtures(room: Path) -> list[Row]:
+    """Mixtures of speech and noise at five SNRs from decoded audio, on one worker."""
+    data, artifacts, name = room / "speech", room / "a6", "denoise-speech-snr"
+    lines = ["path,role,group"]
+    for i in range(SPEECH):
+        role = ("clean", "clean", "clean", "noise")[i % 4]
+        lines.append(f"{i:03d}.wav,{role},{role}{i}")
+        data.mkdir(exist_ok=True)
+        sf.write(data / f"{i:03d}.wav", sound(10**6 + i, 12.0, RATE), RATE)
+    (data / "melmill.csv").write_text("\n".join(lines) + "\n")
+    command("features", data, artifacts, name, 1)
+
+    def again() -> float:
+        shutil.rmtree(artifacts / name)
+        os.sync()
+        start = time.perf_counter()
+        command("shards", data, artifacts, name, 1)
+        return time.perf_counter() - start
+
+    taken = turns({"again": again}, TURNS)["again"]
+    index: dict[str, Any] = load_json(artifacts / name / "index.json")
+    made = sum(index["counts"]["examples"].values())
+    size = sum(shard["bytes"] for shard in (*index["shards"], *index["noise"]))
+    ours = f"{made / taken:.0f} mixtures/s"
+    return [Row("mixtures of 2 s at five SNRs, 1 worker", ours, f"{size / taken / 1e6:.0f} MB/s")]
+
+
+def start(room: Path) -> list[Row]:
+    """What the other rows leave out: interpreters that start."""
+    data = corpus(room / "few", 8, CLIP, 44100)
+
+    def call(*given: object) -> Callable[[], float]:
+        def run() -> float:
+            shutil.rmtree(room / "a7", ignore_errors=True)
+            began = time.perf_counter()
+            subprocess.run(
+                [sys.executable, "-m", "pipeline", *map(str, given)],
+                check=True, stdout=subprocess.DEVNULL,
+            )  # fmt: skip
+            return time.perf_counter() - began
+
+        return run
+
+    asked = ("--data", data, "--artifacts", room / "a7", "--recipe", "noise-classifier")
+    taken = turns({"help": call("--help"), "few": call("features", *asked, "--jobs", 1)}, TURNS)
+    return [
+        Row(
+            "start: a first run over 8 files, a new process and new workers",
+            f"{taken['few']:.2f} s",
+            f"{taken['help']:.2f} s for --help",
+        )
+    ]
+
+
+def run() -> list[Row]:
+    rows = []
+    for part in (short, long, nothing_to_do, mixtures, start):
+        with tempfile.TemporaryDirectory(prefix="melmill-bench-") as room:
+            rows += part(Path(room))
+    return rows
