@@ -5,7 +5,6 @@ missing, of another key, or damaged; nothing else. Writes: artifacts/<recipe>/*.
 a receipt for each task, then index.json, which is the commit point; sweeps what it does not name.
 """
 
-import functools
 import math
 import os
 import time
@@ -15,46 +14,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from pipeline import examples, hdf5, jobs, schema, store, tfrecord, tracks
+from pipeline import jobs, schema, shards, store, tfrecord, tracks
 from pipeline import plan as planning
 from pipeline.corpus import Corpus
 from pipeline.errors import MelmillError
-from pipeline.fields import Field
 from pipeline.items import Task
-from pipeline.pcm import Pack
 from pipeline.plan import Plan
 from pipeline.progress import Progress
 from pipeline.recipe import Recipe
+from pipeline.shards import Job, Place, make_shard
 from pipeline.splits import SPLITS
-from pipeline.tracks import Track
 
 SCHEMA = 1
-SUFFIX = {"hdf5": "h5", "tfrecord": "tfrecord"}
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a sealed noise track stands."""
-
-    path: str
-    sha256: str
-    row: int
-    whole: int  # samples of a track without padding
-
-
-@dataclass(frozen=True)
-class Job:
-    """A task with all that a worker needs to carry it out."""
-
-    folder: str
-    recipe: Recipe
-    tags: int
-    task: Task
-    places: tuple[Place, ...] = ()
-    noise: tuple[Track, ...] = ()  # tracks to render, when this is a shard of noise
-    only: tuple[str, ...] = ()  # formats to write: those that are missing or damaged
 
 
 @dataclass
@@ -80,7 +51,9 @@ def build(
     fingerprint = planning.fingerprint(recipe, corpus)
     index = current(folder, fingerprint, hashes)
     if index is not None:
-        return Built(recipe.name, folder, index, kept=len(index["shards"]) + len(index["noise"]))
+        files = [*index["shards"], *index["noise"]]
+        store.sweep(folder, {"index.json", *_receipts(folder), *(f["path"] for f in files)})
+        return Built(recipe.name, folder, index, kept=len(files))
     plan = planning.plan(recipe, corpus)
     built = Built(recipe.name, folder, {})
     noise_jobs = _noise_jobs(plan, folder)
@@ -105,14 +78,33 @@ def current(folder: Path, fingerprint: str, hashes: store.Hashes) -> dict[str, A
     if index.get("fingerprint") != fingerprint:
         return None
     files = [*index["shards"], *index["noise"]]
-    return index if all(_whole(folder, f, hashes) for f in files) else None
+    receipts = _receipts(folder)
+    if not {Path(f["path"]).stem + ".json" for f in files} <= receipts:
+        return None
+    whole = all(_whole(folder, f, hashes) for f in files)
+    return index if whole and all(_sealed(folder / name, hashes) for name in receipts) else None
+
+
+def _receipts(folder: Path) -> set[str]:
+    return {path.name for path in folder.glob("*.json")} - {"index.json"}
+
+
+def _sealed(receipt: Path, hashes: store.Hashes) -> bool:
+    """Whether a receipt is whole; read only if its stamp moved."""
+    try:
+        if not hashes.knows(receipt):
+            store.load_sealed(receipt)
+            hashes.of(receipt)
+    except (OSError, MelmillError):
+        return False
+    return True
 
 
 def _whole(folder: Path, file: dict[str, Any], hashes: store.Hashes) -> bool:
-    path = store.inside(folder, file["path"])
     try:
+        path = store.inside(folder, file["path"])
         return path.stat().st_size == file["bytes"] and hashes.of(path) == file["sha256"]
-    except OSError:
+    except (OSError, MelmillError):
         return False
 
 
@@ -189,131 +181,29 @@ def _carry_out(
             for file in receipt["files"]:
                 hashes.learn(built.folder / file["path"], file["sha256"])
             bar.step(1, receipt["seconds"])
+    for receipt in receipts.values():  # each was just sealed, or found whole
+        hashes.of(built.folder / receipt["receipt"])
     return [receipts[job.task.name] for job in wanted]
-
-
-def _name(task: Task, suffix: str) -> str:
-    return f"{task.name}.{task.key[:12]}.{suffix}"
 
 
 def _standing(job: Job, hashes: store.Hashes) -> tuple[dict[str, Any] | None, set[str]]:
     """(the receipt of a finished task, formats whose file is missing or damaged)."""
     folder = Path(job.folder)
+    path = folder / shards.name(job.task, "json")
     try:
-        receipt = store.load_sealed(folder / _name(job.task, "json"))
+        receipt = store.load_sealed(path)
     except (OSError, MelmillError):
         return None, set()
     if receipt["key"] != job.task.key:
         return None, set()
     files = {f["format"]: f for f in receipt["files"]}
-    if receipt["examples"] and set(files) != set(job.only):
-        return None, set()  # the recipe asks for other formats now
-    return receipt, {name for name, f in files.items() if not _whole(folder, f, hashes)}
-
-
-@functools.lru_cache(maxsize=64)
-def _pack(path: str) -> Pack:
-    return Pack(Path(path))
-
-
-@functools.lru_cache(maxsize=4096)
-def _checked(path: str, sha256: str) -> Path:
-    """A noise shard whose hash was compared once by this process."""
-    if store.sha256_file(Path(path)) != sha256:
-        raise MelmillError("damaged noise shard", where=path, do="run the same command again")
-    return Path(path)
-
-
-@functools.lru_cache(maxsize=24)
-def _track(place: Place) -> np.ndarray:
-    path = _checked(place.path, place.sha256)
-    rows = hdf5.read_rows(path, tracks.fields(place.whole), place.row, place.row + 1)
-    samples: np.ndarray = rows["samples"][0, : int(rows["length"][0])]
-    return samples
-
-
-class _Packs(dict[str, Pack]):
-    """Pack name -> the opened pack."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self.folder = folder
-
-    def __missing__(self, name: str) -> Pack:
-        return _pack(os.fspath(self.folder / name))
-
-
-def make_shard(job: Job) -> dict[str, Any]:
-    """Make one task's examples and seal them; the receipt is written last. Runs in a worker."""
-    packs = _Packs(Path(job.folder).parent / "pcm")
-    if job.noise:
-        described = tracks.fields(tracks.samples(job.recipe))
-        arrays, skipped = _noise_arrays(job, packs), Counter[str]()
-    else:
-        described = schema.fields(job.recipe, max(job.tags, 1))
-
-        def noise(track: int) -> tuple[str, np.ndarray]:
-            return job.task.tracks[track].id, _track(job.places[track])
-
-        batch = examples.make(job.task.items, job.recipe, job.tags, packs, noise)
-        arrays, skipped = batch.done(), batch.skipped
-    count = len(next(iter(arrays.values())))
-    summed = job.task.split == "train" and count and not job.noise
-    receipt = {
-        "name": job.task.name,
-        "key": job.task.key,
-        "split": job.task.split,
-        "receipt": _name(job.task, "json"),
-        "examples": count,
-        "seconds": job.task.seconds,
-        "skipped": dict(sorted(skipped.items())),
-        "sums": examples.sums(arrays, job.recipe) if summed else {},
-        "files": _write(job, described, arrays, count),
-    }
-    store.write_if_changed(
-        Path(job.folder) / _name(job.task, "json"), store.dump_json(store.seal(receipt))
-    )
-    return receipt
-
-
-def _noise_arrays(job: Job, packs: _Packs) -> dict[str, np.ndarray]:
-    assert job.recipe.mix is not None
-    described = tracks.fields(tracks.samples(job.recipe))
-    arrays = {f.name: np.zeros((len(job.noise), *f.shape), f.numpy) for f in described}
-    for row, track in enumerate(job.noise):
-        wave = tracks.render(track, job.recipe, packs)
-        arrays["samples"][row, : len(wave)] = wave
-        arrays["length"][row] = len(wave)
-        arrays["kind"][row] = job.recipe.mix.noises.index(track.kind)
-        arrays["source"][row] = track.id[:32].encode()
-        arrays["groups"][row, : len(track.groups)] = track.groups
-    return arrays
-
-
-def _write(
-    job: Job, described: list[Field], arrays: dict[str, np.ndarray], count: int
-) -> list[dict[str, Any]]:
-    """Seal the arrays in every format; those that stand whole are described, not written."""
-    formats = ("hdf5",) if job.noise else job.recipe.output.formats
-    files = []
-    for form in formats if count else ():
-        path = Path(job.folder) / _name(job.task, SUFFIX[form])
-        if form == "hdf5":
-            data = hdf5.encode(described, arrays, {"key": job.task.key, "split": job.task.split})
-        else:
-            data = tfrecord.encode(described, arrays)
-        sha = store.write_bytes(path, data) if form in job.only else store.sha256(data)
-        files.append(
-            {
-                "path": path.name,
-                "split": job.task.split,
-                "format": form,
-                "examples": count,
-                "bytes": len(data),
-                "sha256": sha,
-            }
-        )
-    return files
+    wanted = job.only if receipt["examples"] else ()
+    lost = {form for form in wanted if form not in files or not _whole(folder, files[form], hashes)}
+    told = [files[form] for form in wanted if form not in lost]
+    if not lost and told != receipt["files"]:  # the recipe asks for fewer formats now
+        receipt["files"] = told
+        store.write_if_changed(path, store.dump_json(store.seal(receipt)))
+    return receipt, lost
 
 
 def _index(

@@ -14,11 +14,14 @@ HERE = Path(__file__).parent
 
 
 @functools.cache
-def version(module: str) -> str:
-    """Hash of `module` (such as "decode") and of every pipeline module it reaches."""
+def version(module: str, idle: frozenset[str] = frozenset()) -> str:
+    """Hash of `module` (such as "decode") and of every pipeline module it reaches.
+
+    Modules in `idle` are imported, but do nothing for the caller: they do not count.
+    """
     reached, waiting = {module}, [module]
     while waiting:
-        for name in sorted(_parsed(waiting.pop())[1] - reached):
+        for name in sorted(_parsed(waiting.pop())[1] - reached - idle):
             reached.add(name)
             waiting.append(name)
     text = "\n".join(f"{name} {_parsed(name)[0]}" for name in sorted(reached))

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from pipeline import buckets, code, draws, schema, store
+from pipeline import buckets, code, decode, draws, schema, store
 from pipeline.corpus import Corpus, group
 from pipeline.errors import UsageError
 from pipeline.items import Item, Task
@@ -208,7 +208,7 @@ def _task(
     )
     mine = tuple(noise[i] for i in pointed)
     content = [[*_content(item)] for item in local]
-    key = store.digest([recipe.numbers(), tags, content, [t.id for t in mine], versions()])
+    key = store.digest([recipe.numbers(), tags, content, [t.id for t in mine], versions(recipe)])
     seconds = sum(i.count * recipe.window.hop for i in items) / recipe.audio.rate
     return Task(name, key, split, local, mine, seconds)
 
@@ -222,18 +222,24 @@ def _content(item: Item) -> Iterator[Any]:
             yield value
 
 
-def versions() -> list[Any]:
+def versions(recipe: Recipe) -> list[Any]:
     """What makes the numbers. The plan's own code is not in it: its outcome is in the key."""
-    made = [code.version(name) for name in ("examples", "hdf5", "tfrecord")]
-    return [*made, code.libraries(*LIBRARIES)]
+    kinds = {recipe.features[name].kind for name in recipe.stored() if name in recipe.features}
+    idle = set() if kinds else {"mel"}
+    idle |= set() if "vector" in kinds else {"features"}
+    idle |= set() if recipe.mix else {"mix", "noise", "tracks"}
+    made = code.version("shards", frozenset(idle))
+    return [made, decode.decoder_version(), code.libraries(*LIBRARIES)]
 
 
 def noise_key(tracks: Sequence[Track], recipe: Recipe) -> str:
     """Of a shard of noise: its rows are as long as a track, and hold a kind's place in the list."""
     assert recipe.mix is not None
-    return store.digest([[t.id for t in tracks], samples(recipe), recipe.mix.noises, versions()])
+    idle = frozenset({"examples", "schema", "features", "mel", "mix", "tfrecord"})
+    made = [code.version("shards", idle), decode.decoder_version(), code.libraries(*LIBRARIES)]
+    return store.digest([[t.id for t in tracks], samples(recipe), recipe.mix.noises, made])
 
 
 def fingerprint(recipe: Recipe, corpus: Corpus) -> str:
     """Equal when nothing that a recipe's shards depend on has changed."""
-    return store.digest([recipe.resolved(), corpus.key, versions(), code.version("build")])
+    return store.digest([recipe.resolved(), corpus.key, versions(recipe), code.version("build")])

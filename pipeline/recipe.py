@@ -264,7 +264,9 @@ def _rules(r: Recipe) -> typing.Iterator[tuple[bool, str, Any, str]]:
     yield 0 <= w.min_fill <= 1, "window.min_fill", w.min_fill, "0 to 1"
     yield w.most >= 0, "window.most", w.most, "0 (all) or more"
     yield 1 <= r.output.shard_mb <= 256, "output.shard_mb", r.output.shard_mb, "1 to 256"
-    yield bool(r.output.formats), "output.formats", r.output.formats, "hdf5, tfrecord or both"
+    formats = r.output.formats
+    once = 0 < len(formats) == len(set(formats))
+    yield once, "output.formats", formats, "hdf5, tfrecord or both, each once"
     audio = {"clean", "noisy"} if r.mix else {"wave"}
     label = {"class": {"label"}, "tags": {"tags"}, "activity": {"activity"}, "none": set[str]()}
     known = audio | set(r.features) | label[r.labels.kind]
@@ -285,7 +287,8 @@ def _rules(r: Recipe) -> typing.Iterator[tuple[bool, str, Any, str]]:
 def _feature_rules(key: str, f: Feature, r: Recipe) -> typing.Iterator[tuple[bool, str, Any, str]]:
     yield bool(re.fullmatch(r"[a-z][a-z0-9_]{0,30}", key[9:])), key, "", "a-z 0-9 _"
     yield key[9:] not in OURS, key, "", "none of " + ", ".join(OURS)
-    yield 16 <= f.n_fft <= 65536, f"{key}.n_fft", f.n_fft, "16 to 65536"
+    even = f.n_fft % 2 == 0  # else windows would have one frame less than samples / hop + 1
+    yield 16 <= f.n_fft <= 65536 and even, f"{key}.n_fft", f.n_fft, "an even number, 16 to 65536"
     yield 1 <= f.hop <= f.n_fft, f"{key}.hop", f.hop, "1 to n_fft"
     yield 0 <= f.win <= f.n_fft, f"{key}.win", f.win, "0 (n_fft) to n_fft"
     yield 1 <= f.mels <= f.n_fft // 2, f"{key}.mels", f.mels, "1 to n_fft / 2"

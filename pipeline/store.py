@@ -377,6 +377,11 @@ class Hashes:
         """Take the hash of a file that this run has just written."""
         self.seen[os.fspath(path)] = (stamp(os.stat(path)), sha)
 
+    def knows(self, path: Path) -> bool:
+        """Whether the file was read under the stamp that it has now."""
+        found = self.seen.get(os.fspath(path)) or self.known.get(os.fspath(path))
+        return found is not None and found[0] == stamp(os.stat(path))
+
     def of(self, path: Path) -> str:
         name = os.fspath(path)
         mark = stamp(os.stat(path))

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import build, cli, jobs
+from pipeline import cli, jobs, shards
 
 Stamps = dict[str, tuple[int, int, int, int]]
 
@@ -29,7 +29,7 @@ def _one_by_one(
 
 def here(command: str, *args: Any) -> str:
     """Run one command; returns what it prints. Its errors pass through."""
-    for cached in (build._pack, build._checked, build._track):
+    for cached in (shards._pack, shards._checked, shards._track):
         cached.cache_clear()  # a new run is a new process
     told, real = io.StringIO(), jobs.run
     jobs.run = _one_by_one
@@ -134,7 +134,8 @@ def other(kind: Any, value: Any) -> Any:
     if kind is float:
         return value * 1.25 + 0.01
     if typing.get_origin(kind) is tuple and value:
-        return list(reversed(value)) if len(value) > 1 else [other(typing.get_args(kind)[0], *value)]
+        (first, *rest), item = value, typing.get_args(kind)[0]
+        return [*reversed(rest), first] if rest else [other(item, first)]
     return f"{value} and more"
 
 
