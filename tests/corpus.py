@@ -1,7 +1,7 @@
 """A tiny corpus, tiny recipes and the command line, for tests that run the whole pipeline.
 
-Reads nothing. Does: makes a few seconds of voiced sound and noise from a seed, runs
-`python -m pipeline` with a clean environment, hashes what came out. Writes: the folders it is given.
+Reads nothing. Does: makes seconds of voiced sound and noise from seeds, runs
+`python -m pipeline` with a clean environment, hashes what came out. Writes: into the folders given.
 """
 
 import hashlib

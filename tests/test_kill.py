@@ -1,0 +1,218 @@
+"""Kill -9 at every system call, named point and random time: the next run ends in the same bytes.
+
+Reads nothing. Does: kills real runs, starts them again, compares every byte with a run that nothing
+disturbed. Writes: pytest's temporary folders.
+"""
+
+import os
+import random
+import re
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import corpus, runs
+from tests.runs import (
+    World,
+    end,
+    gone,
+    killed_at,
+    needs_strace,
+    traced,
+    until_working,
+    workers,
+)
+
+MUTATING = ("write", "fsync", "rename", "unlink", "mkdir")
+OTHERS = ("pwrite64", "fdatasync", "renameat", "renameat2", "unlinkat", "ftruncate")  # not used
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return runs.world(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="session")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return corpus.hook(tmp_path_factory.mktemp("alone"), corpus.ALONE)
+
+
+@needs_strace
+@pytest.mark.parametrize(
+    ("call", "count"),
+    [("write", 30), ("write", 71), ("fsync", 2), ("fsync", 17), ("rename", 9)]
+    + [("rename", 30), ("unlink", 6)],
+)
+def test_kill_at_a_system_call(
+    world: World, alone: dict[str, str], tmp_path: Path, call: str, count: int
+) -> None:
+    artifacts = tmp_path / "artifacts"
+    assert killed_at(world, artifacts, alone, call, count)
+    world.check_names(artifacts)
+    world.finish(artifacts, env=alone)
+
+
+def points(world: World, tmp_path: Path, env: dict[str, str]) -> list[tuple[str, int]]:
+    """Every mutating system call that the run makes, counted by one that is only watched."""
+    log = tmp_path / "calls.log"
+    every = ",".join((*MUTATING, *OTHERS))
+    traced(world, tmp_path / "counted", env, "-o", os.fspath(log), "-e", f"trace={every}")
+    calls = re.findall(r"^(\d+) +(\w+)\(", log.read_text(errors="replace"), re.MULTILINE)
+    calls = [call for pid, call in calls if pid == calls[0][0]]
+    return [(call, n) for call in sorted(set(calls)) for n in range(1, calls.count(call) + 1)]
+
+
+@needs_strace
+@pytest.mark.slow
+@pytest.mark.timeout(5400)
+def test_kill_at_every_system_call(world: World, alone: dict[str, str], tmp_path: Path) -> None:
+    """Every point of the whole run; every third run after it is one with worker processes."""
+    wanted = points(world, tmp_path, alone)
+    struck = 0
+    for index, (call, count) in enumerate(wanted):
+        artifacts = tmp_path / f"{call}{count}"
+        struck += killed_at(world, artifacts, alone, call, count)
+        world.check_names(artifacts)
+        world.finish(artifacts, env=None if index % 3 == 0 else alone)
+        shutil.rmtree(artifacts)
+    print(f"{struck} of {len(wanted)} points killed the run, all ended in the reference")
+    assert struck >= 300
+
+
+@needs_strace
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("call", ["write", "fsync", "rename"])
+def test_kill_every_process_at_its_own_call(world: World, tmp_path: Path, call: str) -> None:
+    """With workers: the n-th call of each process kills it, until none gets so far."""
+    count, struck = 1, True
+    while struck:
+        artifacts = tmp_path / str(count)
+        struck = killed_at(world, artifacts, {}, call, count)
+        world.check_names(artifacts)
+        world.finish(artifacts)
+        shutil.rmtree(artifacts)
+        count += 1 if count < 8 else 5
+    print(f"{call}: up to {count} calls a process")
+
+
+@pytest.mark.parametrize("fault", ["open:4", "write:12", "fsync:5", "rename:3", "syncdir:6"])
+def test_kill_at_a_named_point(
+    world: World, alone: dict[str, str], tmp_path: Path, fault: str
+) -> None:
+    """The same without strace: the pipeline's own fault points."""
+    artifacts = tmp_path / "artifacts"
+    done = corpus.run(world.args(artifacts), {**alone, "MELMILL_FAULT": fault})
+    assert done.returncode == -signal.SIGKILL
+    world.check_names(artifacts)
+    world.finish(artifacts, env=alone)
+
+
+def test_kill_while_old_shards_are_swept(
+    world: World, alone: dict[str, str], tmp_path: Path
+) -> None:
+    """A changed recipe leaves shards that nothing names: removing them is cut short."""
+    artifacts = tmp_path / "artifacts"
+    changed = corpus.MIX.replace("0.0, 10.0", "0.0, 12.0")
+    told = ["--recipe", corpus.recipes(tmp_path, changed), "--artifacts", artifacts, "--jobs", 1]
+    assert corpus.run(["features", "--data", world.data, *told], alone).returncode == 0
+    done = corpus.run(world.args(artifacts), {**alone, "MELMILL_FAULT": "unlink:3"})
+    assert done.returncode == -signal.SIGKILL
+    world.finish(artifacts, env=alone)
+
+
+def random_chain(world: World, artifacts: Path, seed: int) -> None:
+    """Three kills at random times, then a run to the end."""
+    dice = random.Random(seed)
+    print(f"seed {seed}")
+    for _ in range(3):
+        run = world.start(artifacts, 2)
+        time.sleep(dice.uniform(0.3, max(1.0, world.seconds)))
+        target = dice.choice(["group", "group", "parent"])
+        if target == "group":
+            os.killpg(run.pid, signal.SIGKILL)
+        else:
+            run.kill()
+        if dice.random() < 0.5:  # the other half starts again at once
+            run.wait()
+            assert gone(run.pid, 2.0)
+            world.check_names(artifacts)
+    world.finish(artifacts, 2)
+
+
+@pytest.mark.parametrize("seed", [11])
+def test_chain_of_kills_at_random_times(world: World, tmp_path: Path, seed: int) -> None:
+    random_chain(world, tmp_path / "artifacts", seed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(5400)
+def test_200_kills_at_random_times(world: World, tmp_path: Path) -> None:
+    for seed in range(1000, 1067):
+        random_chain(world, tmp_path / str(seed), seed)
+        shutil.rmtree(tmp_path / str(seed))
+
+
+@pytest.mark.parametrize("seed", [21])
+def test_a_killed_worker_does_not_end_the_run(world: World, tmp_path: Path, seed: int) -> None:
+    dice = random.Random(seed)
+    print(f"seed {seed}")
+    with world.running(tmp_path / "artifacts") as run:
+        until_working(run)
+        time.sleep(dice.uniform(0, 0.8))
+        for process in workers(run.pid)[:1]:
+            process.kill()
+        output = end(run)
+        assert run.returncode == 0, output
+    assert corpus.tree_hash(tmp_path / "artifacts") == world.hash
+
+
+def events(log: str, artifacts: Path) -> Iterator[tuple[str, list[str]]]:
+    """(call, paths below the artifacts) of each successful call, in the order of time."""
+    for line in log.splitlines():
+        found = re.match(r"^\d+ +(\w+)\((.*)\) += (-?\d+)", line)
+        if not found or int(found[3]) < 0:
+            continue
+        quoted = re.findall(rf'[<"]({re.escape(os.fspath(artifacts))}[^">]*)[>"]', found[2])
+        if quoted and not (found[1] == "openat" and "O_CREAT" not in found[2]):
+            yield found[1], quoted
+
+
+def order_faults(log: str, artifacts: Path) -> list[str]:
+    """What power loss could tear: an unsynced file renamed, a folder not synced before an index."""
+    dirty: set[str] = set()  # files with bytes that may not be on the disk
+    unsynced: dict[str, list[str]] = {}  # folder -> names in it that may not be
+    sealed, faults = 0, []
+    free = (f"{artifacts}/.lock", f"{artifacts}/.cache/inside/")
+    for call, paths in events(log, artifacts):
+        if call == "openat" and "/.tmp-" not in paths[-1] and not paths[-1].startswith(free):
+            faults.append(f"opened for writing under its final name: {paths[-1]}")
+        elif call in ("write", "pwrite64"):
+            dirty.add(paths[0])
+        elif call == "fsync" and Path(paths[0]).is_dir():
+            unsynced.pop(paths[0], None)
+        elif call == "fsync":
+            dirty.discard(paths[0])
+        elif call.startswith("rename"):
+            sealed += 1
+            source, final = paths[0], Path(paths[1])
+            faults += [f"renamed before fsync: {final}"] if source in dirty else []
+            if final.name == "index.json" and unsynced.get(os.fspath(final.parent)):
+                faults.append(f"{final} names what is not on disk: {unsynced}")
+            unsynced.setdefault(os.fspath(final.parent), []).append(final.name)
+    faults += [f"folder not synced after {names}" for names in unsynced.values()]
+    return faults or ([] if sealed > 40 else [f"only {sealed} renames seen"])
+
+
+@needs_strace
+def test_order_for_power_loss(world: World, alone: dict[str, str], tmp_path: Path) -> None:
+    """For each name: write, fsync of the file, rename, fsync of the folder; an index comes last."""
+    log, artifacts = tmp_path / "log", tmp_path / "artifacts"
+    calls = "trace=openat,write,pwrite64,fsync,rename,renameat,renameat2"
+    done = traced(world, artifacts, alone, "-y", "-o", os.fspath(log), "-e", calls)
+    assert done.returncode == 0, done.stderr
+    assert order_faults(log.read_text(errors="replace"), artifacts) == []
