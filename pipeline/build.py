@@ -51,9 +51,9 @@ def build(
     fingerprint = planning.fingerprint(recipe, corpus)
     index = current(folder, fingerprint, hashes)
     if index is not None:
-        files = [*index["shards"], *index["noise"]]
-        store.sweep(folder, {"index.json", *_receipts(folder), *(f["path"] for f in files)})
-        return Built(recipe.name, folder, index, kept=len(files))
+        store.sweep(folder, _named(index))  # a run may have been killed while it swept
+        kept = len(index["shards"]) + len(index["noise"])
+        return Built(recipe.name, folder, index, kept=kept)
     plan = planning.plan(recipe, corpus)
     built = Built(recipe.name, folder, {})
     noise_jobs = _noise_jobs(plan, folder)
@@ -63,8 +63,7 @@ def build(
     built.index = _index(plan, corpus, fingerprint, receipts, noise)
     data = store.dump_json(store.seal(built.index), pretty=True)
     store.write_if_changed(folder / "index.json", data)
-    names = {f["path"] for r in (*receipts, *noise) for f in r["files"]}
-    store.sweep(folder, {"index.json", *names, *(r["receipt"] for r in (*receipts, *noise))})
+    store.sweep(folder, _named(built.index))
     built.elapsed = time.monotonic() - began
     return built
 
@@ -75,27 +74,27 @@ def current(folder: Path, fingerprint: str, hashes: store.Hashes) -> dict[str, A
         index = store.load_sealed(folder / "index.json")
     except (OSError, MelmillError):
         return None
-    if index.get("fingerprint") != fingerprint:
+    if index.get("fingerprint") != fingerprint or "receipts" not in index:
         return None
-    files = [*index["shards"], *index["noise"]]
-    receipts = _receipts(folder)
-    if not {Path(f["path"]).stem + ".json" for f in files} <= receipts:
-        return None
-    whole = all(_whole(folder, f, hashes) for f in files)
-    return index if whole and all(_sealed(folder / name, hashes) for name in receipts) else None
+    whole = all(_whole(folder, f, hashes) for f in (*index["shards"], *index["noise"]))
+    sealed = whole and all(_sealed(folder / name, hashes) for name in index["receipts"])
+    return index if sealed else None
 
 
-def _receipts(folder: Path) -> set[str]:
-    return {path.name for path in folder.glob("*.json")} - {"index.json"}
+def _named(index: dict[str, Any]) -> set[str]:
+    """The files of a recipe's folder; a task without examples has a receipt and nothing else."""
+    files = {f["path"] for f in (*index["shards"], *index["noise"])}
+    return {"index.json", *files, *index["receipts"]}
 
 
 def _sealed(receipt: Path, hashes: store.Hashes) -> bool:
     """Whether a receipt is whole; read only if its stamp moved."""
     try:
         if not hashes.knows(receipt):
-            store.load_sealed(receipt)
+            if store.load_sealed(receipt)["receipt"] != receipt.name:
+                return False
             hashes.of(receipt)
-    except (OSError, MelmillError):
+    except (OSError, MelmillError, KeyError):
         return False
     return True
 
@@ -235,6 +234,7 @@ def _index(
         "statistics": _statistics(receipts),
         "shards": [f for receipt in receipts for f in receipt["files"]],
         "noise": [f for receipt in noise for f in receipt["files"]],
+        "receipts": [r["receipt"] for r in (*receipts, *noise)],
         "noise_fields": [f.to_json() for f in noise_fields],
         "feature_description": tfrecord.feature_description(described),
         "counts": {
