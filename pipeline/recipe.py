@@ -274,6 +274,9 @@ def _rules(r: Recipe) -> typing.Iterator[tuple[bool, str, Any, str]]:
     wanted = "some of " + ", ".join(sorted(known))
     yield bool(r.output.fields) and not unknown, "output.fields", r.output.fields, wanted
     yield len(set(r.output.fields)) == len(r.output.fields), "output.fields", "", "each field once"
+    hops = {f.hop for f in r.features.values()}  # that of the frames which windows are cut from
+    whole = w.edges == "window" or len(hops) == 1
+    yield whole, "window.edges", w.edges, "window, unless all features have one hop"
     for name, f in r.features.items():
         yield from _feature_rules(f"features.{name}", f, r)
     if r.labels.kind == "activity":

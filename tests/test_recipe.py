@@ -231,6 +231,19 @@ RULES = {  # what is wrong -> (the recipe, the key that must be named)
     "edges out of step": (
         swap(PLAIN, "hop = 16000", 'hop = 16010\nedges = "recording"'), "features.logmel.hop",
     ),
+    "edges of frames that nobody makes": (
+        swap(
+            swap(PLAIN[: PLAIN.index("[features")], "hop = 16000", 'hop = 16000\nedges = "recording"')
+            + PLAIN[PLAIN.index("[labels]") :],
+            '"logmel", "label"', '"label"',
+        ),
+        "window.edges",
+    ),
+    "edges of two hops": (
+        swap(PLAIN, "hop = 16000", 'hop = 16000\nedges = "recording"')
+        + '[features.more]\nkind = "mel"\nn_fft = 512\nhop = 200\nmels = 40\n',
+        "window.edges",
+    ),
     "edges with a vector": (
         swap(swap(PLAIN, '"mel"', '"vector"'), "hop = 16000", 'hop = 16000\nedges = "recording"'),
         "features.logmel",
