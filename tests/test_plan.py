@@ -68,8 +68,8 @@ def test_at_most_so_many_of_a_recording() -> None:
 @settings(max_examples=80, deadline=None)
 def test_patches_are_those_of_the_published_extractor(asked: Recipe, n: int) -> None:
     """MusicNN (Pons and Serra 2019): librosa's frames of the whole clip (one more than its hops),
-    cut into patches that do not overlap; a last one that is not full is dropped. A clip shorter
-    than one patch is repeated until it fills one."""
+    cut into patches that do not overlap; a last one that is not full is dropped. It gives nothing
+    for a clip shorter than one patch; here such a clip is repeated until it fills one."""
     hop, patch = asked.features["logmel"].hop, schema.frames(asked.features["logmel"], asked)
     frames = 1 + n // hop
     assert windows(n, asked) == max(1, len(range(0, frames - patch + 1, patch)))

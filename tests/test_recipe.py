@@ -177,6 +177,9 @@ def renamed(name: str) -> str:
     return PLAIN.replace("features.logmel", f"features.{name}").replace('"logmel"', f'"{name}"')
 
 
+BARE = PLAIN[: PLAIN.index("[features")] + PLAIN[PLAIN.index("[labels]") :]
+BARE = swap(BARE, '"logmel", "label"', '"label"')
+
 RULES = {  # what is wrong -> (the recipe, the key that must be named)
     "a name with a slash": (swap(PLAIN, '"mine"', '"../mine"'), "name"),
     "a name in capitals": (swap(PLAIN, '"mine"', '"Mine"'), "name"),
@@ -232,11 +235,7 @@ RULES = {  # what is wrong -> (the recipe, the key that must be named)
         swap(PLAIN, "hop = 16000", 'hop = 16010\nedges = "recording"'), "features.logmel.hop",
     ),
     "edges of frames that nobody makes": (
-        swap(
-            swap(PLAIN[: PLAIN.index("[features")], "hop = 16000", 'hop = 16000\nedges = "recording"')
-            + PLAIN[PLAIN.index("[labels]") :],
-            '"logmel", "label"', '"label"',
-        ),
+        swap(BARE, "hop = 16000", 'hop = 16000\nedges = "recording"'),
         "window.edges",
     ),
     "edges of two hops": (
