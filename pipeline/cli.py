@@ -5,9 +5,7 @@ the run lock, calls the stages, turns every failure into one line and an exit co
 summary on stdout; everything else through the stages.
 """
 
-import csv
 import dataclasses
-import io
 import os
 import re
 import sys
@@ -20,7 +18,7 @@ from typing import Any
 import click
 
 from pipeline import build, corpus, decode, demo, jobs, layouts, plan, recipe, scan, store, verify
-from pipeline.errors import REASONS, MelmillError, UsageError
+from pipeline.errors import MelmillError, UsageError
 from pipeline.progress import Progress
 
 
@@ -179,7 +177,6 @@ def _decode(asked: Request, manifest: scan.Manifest) -> corpus.Corpus:
     decoded = decode.decode(manifest, asked.root(), asked.artifacts, asked.jobs)
     elapsed = time.monotonic() - began
     found = corpus.gather(manifest, decoded, asked.artifacts, asked.splits)
-    _write_rejected(found, asked.artifacts)
     what = "nothing to do"
     if decoded.done:
         speed = decoded.seconds / max(elapsed, 1e-9)
@@ -187,17 +184,6 @@ def _decode(asked: Request, manifest: scan.Manifest) -> corpus.Corpus:
     print(f"decode: {what}")
     corpus.check_rejected(found, asked.max_rejected)
     return found
-
-
-def _write_rejected(found: corpus.Corpus, artifacts: Path) -> None:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["path", "reason", "detail", "meaning"])
-    for r in found.records:
-        if r.reject:
-            table.writerow([r.path, r.reject, r.detail, REASONS[r.reject]])
-    data = text.getvalue().encode("utf-8", "backslashreplace")
-    store.write_if_changed(artifacts / "rejected.csv", data)
 
 
 @cli.command("shards")
@@ -311,7 +297,8 @@ def _line(b: build.Built, width: int) -> str:
 @cli.command("verify")
 @options
 def verify_command(**given: Any) -> None:
-    """Check every shard against its index, its twin format, its labels and the splits."""
+    """Check every shard against its index, its twin format, its labels and the splits; the decoded
+    audio against its checksums, and the lists against each other."""
     asked = request(**given)
     with store.lock(asked.artifacts):
         names = [one.name for one in recipe.load(asked.recipes)] if asked.recipes else []
@@ -329,8 +316,8 @@ def verify_command(**given: Any) -> None:
 
 
 def _forget(artifacts: Path, report: verify.Report) -> None:
-    if report.damaged:
-        hashes = store.Hashes(artifacts / ".cache" / "hashes.json")
+    known = [store.Hashes(artifacts / ".cache" / "hashes.json"), decode.marks(artifacts)]
+    for hashes in known if report.damaged else ():
         for path in report.damaged:
             hashes.forget(path)
         hashes.save()

@@ -2,9 +2,11 @@
 
 Reads: a manifest, the decoded packs, a splits file if one is given. Does: joins them; identical
 audio counts once; checks that no group and no recording stands in two splits. Writes: splits.csv,
-which can be published and given back with SPLITS=.
+which can be published and given back with SPLITS=, and rejected.csv.
 """
 
+import csv
+import io
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +14,7 @@ from pathlib import Path
 
 from pipeline import decode, splits, store
 from pipeline.decode import Decoded
-from pipeline.errors import TooManyRejected, UsageError
+from pipeline.errors import REASONS, TooManyRejected, UsageError
 from pipeline.scan import Manifest, Record
 
 # Left out by choice or counted under another name: these say nothing against the data.
@@ -25,6 +27,18 @@ class Corpus:
     decoded: Decoded
     split_of: Mapping[str, str]  # group -> train, valid, test
     key: str  # changes when anything above does
+
+    def lists(self) -> dict[str, bytes]:
+        """The files for people: who is in which split, and what was rejected and why."""
+        told = io.StringIO()
+        table = csv.writer(told, lineterminator="\n")
+        table.writerow(["path", "reason", "detail", "meaning"])
+        rows = [(r.path, r.reject, r.detail, REASONS[r.reject]) for r in self.records if r.reject]
+        table.writerows(rows)
+        return {
+            "splits.csv": splits.write_csv(self.split_of).encode("utf-8", "surrogateescape"),
+            "rejected.csv": told.getvalue().encode("utf-8", "backslashreplace"),
+        }
 
     def used(self) -> list[Record]:
         return [record for record in self.records if not record.reject]
@@ -42,7 +56,15 @@ def group(record: Record) -> str:
 
 
 def gather(manifest: Manifest, decoded: Decoded, artifacts: Path, given: str) -> Corpus:
-    """Join the stages. `given` is "", "groups" (ignore official splits) or a splits file."""
+    """Join the stages and store the lists."""
+    found = join(manifest, decoded, given)
+    for name, data in found.lists().items():
+        store.write_if_changed(artifacts / name, data)
+    return found
+
+
+def join(manifest: Manifest, decoded: Decoded, given: str) -> Corpus:
+    """`given` is "", "groups" (ignore official splits) or a splits file."""
     records = _outcomes(manifest, decoded)
     items = [
         splits.Item(r.id, r.path, group(r), r.label, r.role, r.split, r.fold, _seconds(r, decoded))
@@ -54,9 +76,7 @@ def gather(manifest: Manifest, decoded: Decoded, artifacts: Path, given: str) ->
     told = _read_splits(Path(given)) if given not in ("", "groups") else None
     split_of = splits.assign(items, told)
     splits.check_leaks(items, split_of)
-    text = splits.write_csv(split_of)
-    store.write_if_changed(artifacts / "splits.csv", text.encode("utf-8", "surrogateescape"))
-    key = store.digest([manifest.key, decoded.key, text])
+    key = store.digest([manifest.key, decoded.key, splits.write_csv(split_of)])
     return Corpus(records, decoded, split_of, key)
 
 

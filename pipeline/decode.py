@@ -144,24 +144,27 @@ def _committed(
 ) -> Decoded | None:
     """The index as it stands, if it is the one wanted and every pack is there and whole."""
     try:
-        stored = store.load_sealed(table)
-        if stored["key"] != key or any(why in PASSING for why, _ in stored["rejected"].values()):
+        decoded, packs = stored(table)
+        if decoded.key != key or any(why in PASSING for why, _ in decoded.rejected.values()):
             return None
-        folder = table.parent
-        wanted = {task.name: checked.of(folder / task.name) for task in plan}
-        if stored["packs"] != wanted or "" in wanted.values():
-            return None
-        names = list(stored["packs"])
-        rows = stored["recordings"]
-        return Decoded(
-            folder=folder,
-            key=key,
-            packs={i: names[row[0]] for i, row in rows.items()},
-            recordings={i: Recording.from_row(row[1:]) for i, row in rows.items()},
-            rejected={i: (why, detail) for i, (why, detail) in stored["rejected"].items()},
-        )
+        wanted = {task.name: checked.of(table.parent / task.name) for task in plan}
+        return decoded if packs == wanted and "" not in wanted.values() else None
     except (OSError, MelmillError, KeyError, TypeError, ValueError, IndexError):
         return None
+
+
+def stored(table: Path) -> tuple[Decoded, dict[str, str]]:
+    """The index of the packs, and what `check` must say of each pack."""
+    value = store.load_sealed(table)
+    names = list(value["packs"])
+    decoded = Decoded(
+        folder=table.parent,
+        key=value["key"],
+        packs={i: names[row[0]] for i, row in value["recordings"].items()},
+        recordings={i: Recording.from_row(row[1:]) for i, row in value["recordings"].items()},
+        rejected={i: (why, detail) for i, (why, detail) in value["rejected"].items()},
+    )
+    return decoded, value["packs"]
 
 
 def _index(decoded: Decoded, plan: Sequence[Task], checked: store.Hashes) -> dict[str, Any]:
@@ -200,6 +203,8 @@ def _take(task: Task, decoded: Decoded, checked: store.Hashes, final: bool = Fal
     try:
         pack = Pack(Path(task.folder) / task.name)
     except (OSError, MelmillError, ValueError, KeyError):
+        return False
+    if pack.key != task.key:
         return False
     if final:  # sealed a moment ago by this run
         checked.learn(pack.path, pack.sha256)
@@ -314,7 +319,11 @@ def _open_older(task: Task) -> dict[str, Pack]:
     for path in set(task.older.values()):
         with contextlib.suppress(OSError, MelmillError):
             packs[path] = Pack(Path(path))
-    return {ident: packs[path] for ident, path in task.older.items() if path in packs}
+    return {
+        ident: packs[path]
+        for ident, path in task.older.items()
+        if path in packs and ident in packs[path].recordings  # else made anew meanwhile
+    }
 
 
 def _copy(writer: PackWriter, source: Source, older: dict[str, Pack]) -> bool:

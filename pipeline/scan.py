@@ -256,9 +256,13 @@ def write(path: Path, manifest: Manifest) -> str:
         row = {k: v for k, v in vars(record).items() if v != blank[k]}
         lines.append(store.dump_json(row))
     data = b"".join(lines)
-    data += store.dump_json({"seal": hashlib.sha256(data).hexdigest()})
+    data += _seal(data)
     store.write_if_changed(path, data)
     return hashlib.sha256(data).hexdigest()
+
+
+def _seal(body: bytes) -> bytes:
+    return store.dump_json({"seal": hashlib.sha256(body).hexdigest()})
 
 
 def read(artifacts: Path, root: Path) -> Manifest:
@@ -266,10 +270,12 @@ def read(artifacts: Path, root: Path) -> Manifest:
     path = artifacts / "manifest.jsonl"
     try:
         data = path.read_bytes()
-        head, *rows, last = [json.loads(line) for line in data.splitlines()]
         body = data[: data.rindex(b"\n", 0, -1) + 1]
-        if last != {"seal": hashlib.sha256(body).hexdigest()} or head["schema"] != SCHEMA:
-            raise ValueError("seal or schema")
+        if data != body + _seal(body):
+            raise ValueError("its content does not match its seal")
+        head, *rows = [json.loads(line) for line in body.splitlines()]
+        if head["schema"] != SCHEMA:
+            raise ValueError("another schema")
         records = [Record(**_tuples(row)) for row in rows]
     except FileNotFoundError as err:
         raise MelmillError("no manifest", where=path, do="run `make scan` first") from err

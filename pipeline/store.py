@@ -85,9 +85,12 @@ def seal(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def load_sealed(path: Path) -> dict[str, Any]:
+    """A sealed file, if it stands byte for byte as it was written."""
     value = load_json(path)
     try:
         whole = isinstance(value, dict) and seal(value)["seal"] == value.get("seal")
+        forms = (dump_json(value, pretty=pretty) for pretty in (False, True))
+        whole = whole and path.read_bytes() in forms
     except ValueError:  # a number that became infinite
         whole = False
     if not whole:

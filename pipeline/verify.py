@@ -1,10 +1,10 @@
 """Are the artifacts what they claim to be?
 
-Reads: every shard of every index, once. Does: compares sha256 and counts, both formats with each
-other, looks for numbers that are not finite and for labels that name nothing, measures every
-mixture again, and checks that no group and no recording stands in two splits, by what the shards
-themselves say. Writes nothing; it names the damaged shards, so that the caller forgets their stamps
-and the next `make features` makes them again.
+Reads: every shard of every index, once; the packs and lists through verify_corpus.py. Does:
+compares sha256 and counts, both formats with each other, looks for numbers that are not finite and
+for labels that name nothing, measures every mixture again, and checks that no group and no
+recording stands in two splits, by what the shards themselves say. Writes nothing; it names the
+damaged files, so that the caller forgets their stamps and the next `make features` mends them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import hdf5, jobs, mix, store, tfrecord
+from pipeline import hdf5, jobs, mix, store, tfrecord, verify_corpus
 from pipeline.errors import MelmillError
 from pipeline.fields import Field
 from pipeline.progress import Progress
+from pipeline.recipe import RESERVED
 
 DECIBELS = 0.01  # how far a stored SNR may be from the one in the samples
 
@@ -63,8 +64,7 @@ class Found:
 def verify(artifacts: Path, names: Sequence[str], count: int) -> Report:
     """Check the recipes of `artifacts` (all that have an index, or those named)."""
     report = Report()
-    folders = [artifacts / n for n in names] or [p.parent for p in artifacts.glob("*/index.json")]
-    folders = [folder for folder in sorted(folders) if folder.name != "pcm"]
+    folders = [artifacts / name for name in names] or _folders(artifacts)
     if not folders:
         raise MelmillError("nothing to verify", where=artifacts, do="run `make features` first")
     checks = [check for folder in folders for check in _checks(folder, report)]
@@ -81,8 +81,32 @@ def verify(artifacts: Path, names: Sequence[str], count: int) -> Report:
         report.examples += found.examples
         report.mixtures += found.mixtures
     report.faults += _leaks(checks, [results[index].who for index in range(len(checks))])
+    faults, damaged = verify_corpus.check(artifacts, count)
+    report.faults += faults
+    report.damaged += damaged
     report.faults.sort()
     return report
+
+
+def _folders(artifacts: Path) -> list[Path]:
+    """Where shards are, or an index says that they should be."""
+    found = {path.parent for end in ("index.json", "*.h5", "*.tfrecord")
+             for path in artifacts.glob(f"*/{end}")}  # fmt: skip
+    return sorted(folder for folder in found if folder.name not in RESERVED)
+
+
+def _receipts(folder: Path, wanted: set[str], report: Report) -> None:
+    """A receipt for every task, and every receipt as it was sealed."""
+    there = {path.name for path in folder.glob("*.json")} - {"index.json"}
+    lost = "no receipt. Run `make features`"
+    report.faults += [f"{folder / name}: {lost}" for name in sorted(wanted - there)]
+    for name in sorted(there):
+        try:
+            if store.load_sealed(folder / name)["receipt"] != name:
+                raise MelmillError("the receipt of another task", where=folder / name)
+        except (MelmillError, OSError, KeyError) as err:
+            report.faults.append(str(err))
+            report.damaged.append(folder / name)
 
 
 def _checks(folder: Path, report: Report) -> Iterator[Check]:
@@ -103,6 +127,7 @@ def _checks(folder: Path, report: Report) -> Iterator[Check]:
     tracks = replace(base, fields=noise, noise=True)
     for stem, files in groups.items():
         yield replace(tracks if stem.startswith("noise-") else base, files=tuple(files))
+    _receipts(folder, {f"{stem}.json" for stem in groups}, report)
     named = {file["path"] for files in groups.values() for file in files}
     extra = sorted(p.name for p in folder.iterdir() if p.suffix != ".json" and p.name not in named)
     report.faults += [f"{folder / name}: in no index. Run `make features`" for name in extra]

@@ -7,6 +7,7 @@ run touched, copies artifacts so that every case starts from the same state.
 import contextlib
 import dataclasses
 import io
+import json as json
 import os
 import shutil
 import tomllib
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import cli, jobs, shards
+from pipeline import store as store
 
 Stamps = dict[str, tuple[int, int, int, int]]
 
@@ -31,14 +33,19 @@ def here(command: str, *args: Any) -> str:
     """Run one command; returns what it prints. Its errors pass through."""
     for cached in (shards._pack, shards._checked, shards._track):
         cached.cache_clear()  # a new run is a new process
-    told, real = io.StringIO(), jobs.run
+    told = io.StringIO()
+    _into(told, command, *args)
+    return told.getvalue()
+
+
+def _into(told: io.StringIO, command: str, *args: Any) -> None:
+    real = jobs.run
     jobs.run = _one_by_one
     try:
         with contextlib.redirect_stdout(told), contextlib.redirect_stderr(io.StringIO()):
             cli.cli.main([command, *map(os.fspath, map(_text, args))], standalone_mode=False)
     finally:
         jobs.run = real
-    return told.getvalue()
 
 
 def _text(value: Any) -> Any:
@@ -53,8 +60,7 @@ def verify(artifacts: Path) -> tuple[int, str]:
     """Exit code and output."""
     told = io.StringIO()
     try:
-        with contextlib.redirect_stdout(told):
-            print(here("verify", "--artifacts", artifacts))
+        _into(told, "verify", "--artifacts", artifacts)
     except SystemExit as stop:
         return int(stop.code or 0), told.getvalue()
     return 0, told.getvalue()
