@@ -163,10 +163,10 @@ def nothing_to_do(room: Path) -> list[Row]:
     data = corpus(room / "tiny", TINY, 0.05, 8000)
     small = {
         "rate = 22050  ": "rate = 8000  ",
-        "samples = 66048 ": "samples = 512 ",
-        "hop = 66048 ": "hop = 512 ",
-        "n_fft = 2048 ": "n_fft = 256 ",
         "hop = 512  ": "hop = 256  ",
+        "n_fft = 2048 ": "n_fft = 256 ",
+        "hop = 66048 ": "hop = 512 ",
+        "samples = 66048 ": "samples = 512 ",
         "mels = 128": "mels = 16",
     }
     tiny = own_recipe(room / "tiny.toml", "tiny", "noise-classifier", small)

@@ -59,7 +59,10 @@ def corpus(
     for i in range(count):
         path = folder / CLASSES[i % 2] / f"{i:05d}.{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        sf.write(path, sound(i, seconds, rate, channels), rate)
+        samples = sound(i, seconds, rate, channels)
+        with sf.SoundFile(path, "w", rate, channels) as file:
+            for at in range(0, len(samples), rate):  # libvorbis needs the stack for a whole write
+                file.write(samples[at : at + rate])
     return folder
 
 
