@@ -1,0 +1,190 @@
+"""The denoiser's networks: any length, what a sample can depend on, masks, gradients, exports."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from training import denoiser_net  # noqa: E402
+from training.denoiser_net import encoder_parameters, export_onnx, export_script  # noqa: E402
+from training.denoiser_spec import SpecNet, dft_bases, fft_size  # noqa: E402
+from training.denoiser_unet import FLOOR, LEVEL_BLOCK, LEVEL_SPAN, UNet, local_level  # noqa: E402
+
+torch.set_num_threads(1)
+LENGTHS = (1, 15, 16, 17, 1000, 5003)
+
+
+def noise(*shape: int, seed: int = 0, level: float = 0.1) -> torch.Tensor:
+    return level * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def strong(net: torch.nn.Module) -> torch.nn.Module:
+    """Weights so large that every path shows in the output."""
+    torch.manual_seed(1)
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, 0, 0.2)
+    return net.eval()
+
+
+def small(arch: str) -> torch.nn.Module:
+    return strong(UNet(4) if arch == "unet" else SpecNet(16000, 8, 6, 2, 2))
+
+
+def masking(real: float, imag: float, rate: int = 22050) -> SpecNet:
+    """A spec net that puts the same mask on every bin."""
+    net = SpecNet(rate, 4, 4, 1, 1).eval()
+    with torch.no_grad():
+        net.last.weight.zero_()
+        net.last.bias.copy_(torch.tensor([real, imag]))
+    return net
+
+
+@pytest.mark.parametrize("arch", ["unet", "spec"])
+@pytest.mark.parametrize("length", LENGTHS)
+def test_any_length(arch: str, length: int) -> None:
+    wave = noise(2, length)
+    with torch.no_grad():
+        clean = small(arch)(wave)
+    assert clean.shape == wave.shape
+    assert clean.isfinite().all()
+    assert (clean - wave).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("arch", "low", "high"),
+    [("unet", 12e6, 14e6), ("unet-small", 1e6, 1.5e6), ("spec", 0.1e6, 0.2e6)],
+)
+def test_parameters(arch: str, low: float, high: float) -> None:
+    net = denoiser_net.make_net(arch, 22050)
+    assert low < sum(p.numel() for p in net.parameters()) < high
+
+
+def test_unknown_architecture_names_the_known() -> None:
+    with pytest.raises(ValueError, match="unet-small"):
+        denoiser_net.make_net("demucs", 16000)
+
+
+@pytest.mark.parametrize("arch", ["unet-small", "spec"])
+def test_a_fresh_net_nearly_keeps_its_input_and_every_weight_learns(arch: str) -> None:
+    torch.manual_seed(0)
+    net = denoiser_net.make_net(arch, 22050)
+    wave = noise(1, 6000)
+    clean = net(wave)
+    assert (clean - wave).std() < 0.1 * wave.std()
+    (clean - 0.5 * wave).square().mean().backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("arch", ["unet-small", "spec"])
+def test_weights_come_from_the_seed_and_output_repeats(arch: str) -> None:
+    wave, outs = noise(1, 3000), []
+    for seed in (5, 5, 6):
+        torch.manual_seed(seed)
+        outs.append(denoiser_net.make_net(arch, 16000)(wave))
+    assert torch.equal(outs[0], outs[1])
+    assert not torch.equal(outs[0], outs[2])
+
+
+@pytest.mark.parametrize("arch", ["unet-small", "spec"])
+def test_the_encoder_is_a_part(arch: str) -> None:
+    net = denoiser_net.make_net(arch, 16000)
+    held = {id(p) for p in encoder_parameters(net)}
+    first, last = (net.stem, net.head) if arch == "unet-small" else (net.first, net.last)
+    assert {id(p) for p in first.parameters()} < held
+    assert not {id(p) for p in last.parameters()} & held
+
+
+def test_the_unet_sees_its_context_and_no_more() -> None:
+    net = strong(UNet(2))
+    middle = 40 * LEVEL_BLOCK + 777
+    wave = noise(1, 80 * LEVEL_BLOCK).requires_grad_()
+    net(wave)[0, middle].backward()
+    seen = wave.grad[0].abs().nonzero()[:, 0]
+    reach = max(middle - int(seen[0]), int(seen[-1]) - middle)
+    assert 0.5 * net.context < reach <= net.context
+
+
+def test_the_spec_net_is_causal_but_for_its_frame() -> None:
+    net = small("spec")
+    at = 5 * net.hop + 100
+    wave = noise(1, 12 * net.hop).requires_grad_()
+    net(wave)[0, at].backward()
+    seen = wave.grad[0].abs().nonzero()[:, 0]
+    assert int(seen[0]) < net.hop
+    assert 6 * net.hop <= int(seen[-1]) < 7 * net.hop
+
+
+def test_level_is_the_deviation_nearby() -> None:
+    rate = torch.cat([noise(1, 1, 100 * LEVEL_BLOCK), 5 * noise(1, 1, 100 * LEVEL_BLOCK + 100)], 2)
+    level = local_level(rate + 0.3)[0, 0].numpy()  # an offset counts for nothing
+    assert level[:10000] == pytest.approx(0.1, rel=0.02)
+    assert level[-10000:] == pytest.approx(0.5, rel=0.02)
+    at = 150  # between the centres of two measurements: the mean of both
+    half = LEVEL_SPAN // 2
+    spans = [
+        rate[0, 0, (i - half) * LEVEL_BLOCK : (i + half + 1) * LEVEL_BLOCK].numpy().std()
+        for i in (at - 1, at)
+    ]
+    assert level[at * LEVEL_BLOCK - 1] == pytest.approx(np.mean(spans), rel=1e-3)
+    assert local_level(torch.zeros(1, 1, 3000)).numpy() == pytest.approx(FLOOR)
+
+
+def test_the_unet_follows_the_level() -> None:
+    net, wave = small("unet"), noise(1, 5000)
+    with torch.no_grad():
+        assert (net(4 * wave) - 4 * net(wave)).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("rate", [16000, 22050, 44100])
+def test_the_spectrum_is_that_of_numpy_and_comes_back(rate: int) -> None:
+    size = {16000: 512, 22050: 768, 44100: 1536}[rate]
+    assert fft_size(rate) == size
+    frame = noise(size).double().numpy()
+    window = np.sin(np.pi * np.arange(size) / size)
+    expected = np.fft.rfft(frame * window)
+    found = frame @ dft_bases(size)[0].double().numpy()
+    assert found == pytest.approx(np.concatenate([expected.real, expected.imag]), abs=1e-5)
+    wave = noise(2, 3001)
+    with torch.no_grad():
+        assert (masking(1.0, 0.0, rate)(wave) - wave).abs().max() < 1e-6
+
+
+def test_a_mask_acts_on_the_compressed_spectrum() -> None:
+    wave = noise(1, 4000)
+    with torch.no_grad():
+        half, turned = masking(0.5, 0.0)(wave), masking(0.0, 1.0)(wave)
+    assert (half - 0.5 ** (1 / 0.3) * wave).abs().max() < 1e-6
+    rate, frequency = 22050, 1000.0
+    time = torch.arange(8000) / rate
+    sine = torch.sin(2 * torch.pi * frequency * time)[None]
+    with torch.no_grad():
+        turned = masking(0.0, 1.0)(sine)[0, 2000:6000]
+    cosine = torch.cos(2 * torch.pi * frequency * time)[2000:6000]  # a quarter turn ahead
+    assert (turned - cosine).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("arch", ["unet", "spec"])
+def test_torchscript_agrees_at_any_length(arch: str, tmp_path: Path) -> None:
+    net = small(arch)
+    export_script(net, tmp_path / "net.pt")
+    loaded = torch.jit.load(str(tmp_path / "net.pt"))
+    for length in LENGTHS:
+        wave = noise(2, length)
+        assert (loaded(wave) - net(wave)).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("arch", ["unet", "spec"])
+def test_onnx_agrees_at_any_length(arch: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    net = small(arch)
+    export_onnx(net, tmp_path / "net.onnx")
+    session = runtime.InferenceSession(str(tmp_path / "net.onnx"))
+    for batch, length in ((2, 5000), (1, 1), (3, 4097)):
+        wave = noise(batch, length)
+        found = session.run(None, {"noisy": wave.numpy()})[0]
+        assert np.abs(found - net(wave).detach().numpy()).max() < 1e-5
