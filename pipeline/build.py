@@ -5,7 +5,6 @@ missing, of another key, or damaged; nothing else. Writes: artifacts/<recipe>/*.
 a receipt for each task, then index.json, which is the commit point; sweeps what it does not name.
 """
 
-import math
 import os
 import time
 from collections import Counter
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import jobs, schema, shards, store, tfrecord, tracks
+from pipeline import jobs, schema, shards, statistics, store, tfrecord, tracks
 from pipeline import plan as planning
 from pipeline.corpus import Corpus
 from pipeline.errors import MelmillError
@@ -231,7 +230,7 @@ def _index(
         "tags": list(plan.tags),
         "noises": list(recipe.mix.noises) if recipe.mix else [],
         "names": schema.names(recipe),
-        "statistics": _statistics(receipts),
+        "statistics": statistics.joined(receipts),
         "shards": [f for receipt in receipts for f in receipt["files"]],
         "noise": [f for receipt in noise for f in receipt["files"]],
         "receipts": [r["receipt"] for r in (*receipts, *noise)],
@@ -246,21 +245,3 @@ def _index(
             "skipped": dict(sorted(skipped.items())),
         },
     }
-
-
-def _statistics(receipts: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Mean and deviation over the train split, from the shards' sums in the shards' order."""
-    totals: dict[str, list[Any]] = {}
-    for receipt in receipts:
-        for name, (count, total, squares) in receipt["sums"].items():
-            old = totals.setdefault(name, [0, [0.0] * len(total), [0.0] * len(total)])
-            old[0] += count
-            old[1] = [a + b for a, b in zip(old[1], total, strict=True)]
-            old[2] = [a + b for a, b in zip(old[2], squares, strict=True)]
-    found = {}
-    for name, (count, total, squares) in totals.items():
-        mean = [t / count for t in total]
-        pairs = zip(squares, mean, strict=True)
-        deviation = [math.sqrt(max(0.0, s / count - m * m)) for s, m in pairs]
-        found[name] = {"count": count, "mean": mean, "deviation": deviation}
-    return found

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import features, levels, mel, mix, schema
+from pipeline.activity import activity
 from pipeline.items import Item
 from pipeline.pcm import Pack
 from pipeline.recipe import Feature, Recipe
@@ -89,42 +90,6 @@ def _known(item: Item, start: int, valid: int, recipe: Recipe, tags: int) -> dic
         if known["activity"] is None:
             return None
     return known
-
-
-def activity(
-    turns: tuple[tuple[int, int, str], ...], start: int, recipe: Recipe
-) -> np.ndarray | None:
-    """(frames, speakers) uint8: 1 where a speaker talks for at least half of the frame.
-
-    Speakers stand in the order of their first turn; None when there are too many.
-    """
-    frame, count = recipe.labels.frame, recipe.window.samples // recipe.labels.frame
-    edges = start + frame * np.arange(count)
-    talking: dict[str, np.ndarray] = {}
-    for low, high, who in _joined(turns):
-        overlap = np.clip(np.minimum(high, edges + frame) - np.maximum(low, edges), 0, frame)
-        if overlap.any():
-            talking[who] = talking.get(who, 0) + overlap
-    if len(talking) > recipe.labels.speakers:
-        return None
-    table = np.zeros((count, recipe.labels.speakers), np.uint8)
-    for column, overlap in enumerate(talking.values()):
-        table[:, column] = 2 * overlap >= frame
-    return table
-
-
-def _joined(turns: tuple[tuple[int, int, str], ...]) -> list[tuple[int, int, str]]:
-    """The turns in time, with those of one speaker that overlap made one: nobody talks twice."""
-    last: dict[str, int] = {}  # speaker -> place of the latest turn
-    found: list[tuple[int, int, str]] = []
-    for low, high, who in sorted(turns):
-        at = last.get(who)
-        if at is not None and low <= found[at][1]:
-            found[at] = (found[at][0], max(found[at][1], high), who)
-        else:
-            last[who] = len(found)
-            found.append((low, high, who))
-    return found
 
 
 def _plain(
@@ -254,28 +219,3 @@ def _sounds(pair: mix.Mixture, recipe: Recipe) -> dict[str, np.ndarray]:
         if name in recipe.features:
             row[name] = feature(pair.noisy, recipe.features[name], recipe)
     return row
-
-
-def sums(arrays: Mapping[str, np.ndarray], recipe: Recipe) -> dict[str, list[Any]]:
-    """name -> [count, sums, sums of squares] in float64: per band of a spectrum (recorded frames
-    only), per number of a vector, over all samples of a wave."""
-    found: dict[str, list[Any]] = {}
-    for name in recipe.output.fields:
-        if arrays[name].dtype != np.float32:
-            continue
-        width = arrays[name].shape[-1] if name in recipe.features else 1
-        count, total, squares = 0, np.zeros(width), np.zeros(width)
-        for row, valid in zip(arrays[name], arrays["valid"], strict=True):
-            wide = _recorded(row, name, int(valid), recipe).astype(np.float64).reshape(-1, width)
-            count += len(wide)
-            total += wide.sum(axis=0)
-            squares += np.square(wide).sum(axis=0)
-        found[name] = [count, total.tolist(), squares.tolist()]
-    return found
-
-
-def _recorded(row: np.ndarray, name: str, valid: int, recipe: Recipe) -> np.ndarray:
-    if recipe.window.pad == "repeat" or (row.ndim == 1 and name in recipe.features):
-        return row
-    step = recipe.features[name].hop if name in recipe.features else 1
-    return row[: max(1, -(-valid // step))]

@@ -6,17 +6,16 @@ Writes: nothing.
 """
 
 import dataclasses
-import difflib
 import math
 import re
 import tomllib
-import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UsageError
+from pipeline.typed import merge, nearest, typed
 
 SHIPPED = Path(__file__).parent / "recipes"
 RESERVED = ("pcm", "demo", "runs")  # folders beside a recipe's own
@@ -156,7 +155,7 @@ def load(names: typing.Iterable[str]) -> list[Recipe]:
             raise UsageError(
                 f"no recipe {name!r}",
                 expected="one of " + ", ".join(sorted({*shipped, *everything})),
-                do=_nearest(name, [*shipped, *everything]) or "name one, or give a path to a .toml",
+                do=nearest(name, [*shipped, *everything]) or "name one, or give a path to a .toml",
             )
         for recipe in chosen:
             if found.get(recipe.name, recipe) != recipe:
@@ -165,11 +164,6 @@ def load(names: typing.Iterable[str]) -> list[Recipe]:
                 )
             found[recipe.name] = recipe
     return list(found.values())
-
-
-def _nearest(word: str, words: typing.Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(words), n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else ""
 
 
 def _read(path: Path) -> list[Recipe]:
@@ -182,70 +176,16 @@ def _read(path: Path) -> list[Recipe]:
     if not isinstance(profiles, dict) or not all(isinstance(p, dict) for p in profiles.values()):
         raise UsageError("profiles must be tables", where=path)
     named = [(f"-{name}", changes) for name, changes in profiles.items()] or [("", {})]
-    return [_recipe(_merge(table, changes), suffix, path) for suffix, changes in named]
-
-
-def _merge(table: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(table)
-    for key, value in changes.items():
-        old = merged.get(key)
-        nested = isinstance(old, dict) and isinstance(value, dict)
-        merged[key] = _merge(old, value) if nested else value  # type: ignore[arg-type]
-    return merged
+    return [_recipe(merge(table, changes), suffix, path) for suffix, changes in named]
 
 
 def _recipe(table: dict[str, Any], suffix: str, path: Path) -> Recipe:
-    recipe: Recipe = _typed(Recipe, table, "", path)
+    recipe: Recipe = typed(Recipe, table, "", path)
     recipe = dataclasses.replace(recipe, name=recipe.name + suffix)
     for good, key, value, wanted in _rules(recipe):
         if not good:
             raise UsageError(f"{key} = {value!r}", where=path, expected=wanted)
     return recipe
-
-
-def _typed(kind: Any, value: Any, key: str, path: Path) -> Any:
-    """`value` as `kind`, or an error that names the key."""
-    if dataclasses.is_dataclass(kind):
-        return _table(kind, value, key, path)
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (types.UnionType, typing.Union):  # the only unions here are with None
-        return _typed(args[0], value, key, path)
-    if origin is tuple and isinstance(value, list):
-        return tuple(_typed(args[0], v, f"{key}[{i}]", path) for i, v in enumerate(value))
-    if origin is dict and isinstance(value, dict):
-        return {k: _typed(args[1], v, f"{key}.{k}", path) for k, v in value.items()}
-    if origin is typing.Literal:
-        if value in args:
-            return value
-        wanted = "one of " + ", ".join(map(str, args))
-        raise UsageError(f"{key} = {value!r}", where=path, expected=wanted)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(kind, type) and type(value) is kind:
-        return value
-    wanted = {tuple: "a list", dict: "a table"}.get(origin) or kind.__name__
-    raise UsageError(f"{key} = {value!r}", where=path, expected=wanted, got=type(value).__name__)
-
-
-def _table(kind: Any, value: Any, key: str, path: Path) -> Any:
-    if not isinstance(value, dict):
-        raise UsageError(f"{key} = {value!r}", where=path, expected="a table")
-    hints = typing.get_type_hints(kind)
-    for name in value:
-        if name not in hints:
-            where = f"{key}.{name}" if key else name
-            raise UsageError(
-                f"unknown key {where} = {value[name]!r}",
-                where=path,
-                expected="one of " + ", ".join(hints),
-                do=_nearest(name, hints),
-            )
-    for f in dataclasses.fields(kind):
-        must = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-        if must and f.name not in value:
-            raise UsageError(f"missing key {key + '.' if key else ''}{f.name}", where=path)
-    prefix = f"{key}." if key else ""
-    return kind(**{n: _typed(hints[n], v, prefix + n, path) for n, v in value.items()})
 
 
 def _rules(r: Recipe) -> typing.Iterator[tuple[bool, str, Any, str]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import examples, hdf5, schema, store, tfrecord, tracks
+from pipeline import examples, hdf5, schema, statistics, store, tfrecord, tracks
 from pipeline.errors import MelmillError
 from pipeline.fields import Field
 from pipeline.items import Task
@@ -109,7 +109,7 @@ def make_shard(job: Job) -> dict[str, Any]:
         "examples": count,
         "seconds": job.task.seconds,
         "skipped": dict(sorted(skipped.items())),
-        "sums": examples.sums(arrays, job.recipe) if summed else {},
+        "sums": statistics.sums(arrays, job.recipe) if summed else {},
         "files": _write(job, described, arrays, count),
     }
     store.write_if_changed(

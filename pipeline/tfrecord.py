@@ -19,14 +19,14 @@ from typing import Any
 import google_crc32c
 import numpy as np
 
+from pipeline import varints
 from pipeline.errors import MelmillError
 from pipeline.fields import Arrays, Field, check
+from pipeline.varints import Span
 
 _BYTES, _FLOAT, _INT64 = b"\x0a", b"\x12", b"\x1a"  # the lists' tags in a Feature
 _FIRST, _SECOND = b"\x0a", b"\x12"  # tags of fields 1 and 2, length-delimited
-_BLOCK = 1 << 15  # integers coded in one step: their bytes stay in the CPU's cache
 _FRAME = 16  # bytes around each record: length 8, its crc 4, the data's crc 4
-Span = tuple[int, int]  # from a byte of the file to another
 _REBUILD = "run make features to rebuild it"
 
 
@@ -63,7 +63,7 @@ def encode(fields: Sequence[Field], arrays: Arrays) -> bytes:
         features: list[Any] = [b""]
         for name, tag, bodies in columns:
             features += _head(name, tag, len(bodies[i])), bodies[i]
-        features[0] = _FIRST + _varint(sum(map(len, features)))
+        features[0] = _FIRST + varints.encode(sum(map(len, features)))
         data = b"".join(features)
         length = struct.pack("<Q", len(data))
         parts += length, _checksum(length), data, _checksum(data)
@@ -75,11 +75,12 @@ def _bodies(field: Field, array: np.ndarray) -> Any:
     rows = np.ascontiguousarray(array).reshape(len(array), field.size)
     if field.numpy.kind == "S":
         return [
-            b"".join(_FIRST + _varint(len(value)) + value for value in row) for row in rows.tolist()
+            b"".join(_FIRST + varints.encode(len(value)) + value for value in row)
+            for row in rows.tolist()
         ]
     if field.numpy.kind == "f":
         return rows.astype("<f4", copy=False).view(np.uint8)
-    data, ends = _to_varints(rows.reshape(-1))
+    data, ends = varints.encode_all(rows.reshape(-1))
     edges = [0, *ends[field.size - 1 :: field.size].tolist()]
     return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
 
@@ -87,41 +88,11 @@ def _bodies(field: Field, array: np.ndarray) -> Any:
 @lru_cache(4096)
 def _head(name: str, tag: bytes, size: int) -> bytes:
     """Everything of a map entry that stands before ``size`` bytes of values."""
-    inner = b"" if tag == _BYTES else _FIRST + _varint(size)  # numbers are packed
-    feature = tag + _varint(len(inner) + size) + inner
-    key = _FIRST + _varint(len(name)) + name.encode()
-    entry = key + _SECOND + _varint(len(feature) + size) + feature
-    return _FIRST + _varint(len(entry) + size) + entry
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*out, value])
-
-
-def _to_varints(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All values, one after the other, as varints, and where each one ends."""
-    whole = values.astype("<i8").view("<u8")  # negative numbers take ten bytes
-    if whole.max() < 128:
-        return whole.astype(np.uint8), np.arange(1, whole.size + 1)
-    parts, widths = [], []
-    for start in range(0, whole.size, _BLOCK):
-        rest = whole[start : start + _BLOCK].copy()
-        most = -(-int(rest.max()).bit_length() // 7) or 1
-        coded = np.empty((rest.size, most), dtype=np.uint8)
-        used = np.ones((rest.size, most), dtype=bool)
-        for k in range(most):
-            if k:
-                used[:, k] = rest != 0
-            coded[:, k] = rest & np.uint64(127)
-            rest >>= np.uint64(7)
-            coded[:, k] |= (rest != 0).view(np.uint8) << 7  # more bytes follow
-        parts.append(coded[used])
-        widths.append(used.sum(axis=1))
-    return np.concatenate(parts), np.cumsum(np.concatenate(widths))
+    inner = b"" if tag == _BYTES else _FIRST + varints.encode(size)  # numbers are packed
+    feature = tag + varints.encode(len(inner) + size) + inner
+    key = _FIRST + varints.encode(len(name)) + name.encode()
+    entry = key + _SECOND + varints.encode(len(feature) + size) + feature
+    return _FIRST + varints.encode(len(entry) + size) + entry
 
 
 def _checksum(data: Any) -> bytes:
@@ -239,26 +210,8 @@ def _column(data: bytes, field: Field, rows: list[list[Span]]) -> np.ndarray:
         for row, (a, _) in zip(stored, spans, strict=True):
             row[:] = np.frombuffer(data, "<f4", field.size, a)
     else:
-        stored = _from_varints(data, field, spans)
+        stored = varints.decode_all(data, field, spans)
     result = stored.astype(field.numpy, copy=False)
     if result is not stored and not np.array_equal(result, stored):
         raise ValueError(f"{field.name!r}: values outside {field.dtype}")
     return result.reshape(shape)
-
-
-def _from_varints(data: bytes, field: Field, spans: list[Span]) -> np.ndarray:
-    """All integers of one field, int64; each span must hold exactly one example's."""
-    stops = np.cumsum([b - a for a, b in spans])
-    coded = np.frombuffer(b"".join(data[a:b] for a, b in spans), dtype=np.uint8)
-    ends = np.flatnonzero(coded < 128) + 1
-    if ends.size != len(spans) * field.size or (ends[field.size - 1 :: field.size] != stops).any():
-        raise ValueError(f"{field.name!r} has not {field.size} values in every record")
-    if ends.size == coded.size:
-        return coded.astype(np.int64)
-    starts = np.concatenate([[0], ends[:-1]])
-    width = ends - starts
-    if width.max() > 10 or (coded[starts[width == 10] + 9] > 1).any():
-        raise ValueError(f"{field.name!r}: an integer of more than 64 bits")
-    shift = 7 * (np.arange(coded.size) - np.repeat(starts, width)).astype(np.uint64)
-    sevens = (coded & 127).astype(np.uint64) << shift
-    return np.bitwise_or.reduceat(sevens, starts).view(np.int64)

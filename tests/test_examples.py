@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import examples, mix
+from pipeline import activity, examples, mix, statistics
 from pipeline.items import Item
 from pipeline.recipe import Feature, Labels, Recipe, load
 from pipeline.tracks import Draw
@@ -89,7 +89,7 @@ TALK = recipe(
 
 def speaks(*turns: tuple[int, int, str], start: int = 0, speakers: int = 2) -> Any:
     asked = replace(TALK, labels=replace(TALK.labels, speakers=speakers))
-    found = examples.activity(turns, start, asked)
+    found = activity.activity(turns, start, asked)
     return None if found is None else ["".join(map(str, column)) for column in found.T]
 
 
@@ -144,7 +144,7 @@ def test_activity_is_what_a_count_of_samples_gives(
     columns = sorted(
         (s.reshape(8, 100).sum(axis=1) >= 50).astype(int).tolist() for s in heard.values()
     )
-    found = examples.activity(told, start, TALK)
+    found = activity.activity(told, start, TALK)
     assert found is not None
     assert sorted(found.T.tolist()) == sorted([*columns, *[[0] * 8] * (2 - len(columns))])
 
@@ -329,7 +329,7 @@ def stats(found: list[Any]) -> tuple[int, np.ndarray, np.ndarray]:
 def test_sums_give_the_mean_and_deviation_of_each_band() -> None:
     asked = recipe(fields=("logmel", "wave", "label"), labels=Labels("class"), needs="label")
     done = make(asked, wave(8000), item(8000, 10, label=1)).done()
-    sums = examples.sums(done, asked)
+    sums = statistics.sums(done, asked)
     assert set(sums) == {"logmel", "wave"}
     count, mean, deviation = stats(sums["logmel"])
     flat = done["logmel"].reshape(-1, 20).astype(np.float64)
@@ -346,9 +346,9 @@ def test_padding_does_not_count() -> None:
     x = wave(1057)
     done = make(asked, x, item(1057, 2)).done()
     assert done["valid"].tolist() == [800, 257]
-    sums = examples.sums(done, asked)
+    sums = statistics.sums(done, asked)
     assert sums["wave"][0] == 1057
     assert sums["logmel"][0] == 7 + 3  # frames that start within 257 samples: at 0, 128 and 256
     again = recipe(fields=("logmel", "wave"), window={"pad": "repeat"})
     done = make(again, x, item(1057, 2)).done()
-    assert examples.sums(done, again)["wave"][0] == 1600  # repeated sound is sound
+    assert statistics.sums(done, again)["wave"][0] == 1600  # repeated sound is sound

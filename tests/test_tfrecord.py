@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import tfrecord
+from pipeline import tfrecord, varints
 from pipeline.errors import MelmillError
 from pipeline.fields import Field
 from tests.test_hdf5 import FIELDS, arrays, assert_same
@@ -103,7 +103,7 @@ def test_more_integers_than_one_step_codes() -> None:
     field = Field("x", "int32", (3001,), "", ("values",))
     values = np.random.default_rng(1).integers(-300, 300, (25, 3001), dtype=np.int32)
     values[:22] = np.abs(values[:22])  # steps of two bytes a value, then one of ten
-    assert values.size > 2 * tfrecord._BLOCK
+    assert values.size > 2 * varints.BLOCK
     data = {"x": values}
     assert_same(tfrecord.decode(tfrecord.encode([field], data), [field]), data)
 
