@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from pipeline import build, corpus, decode, demo, jobs, layouts, plan, recipe, scan, store, verify
+from pipeline import build, corpus, decode, demo, jobs, layouts, plan, scan, store, verify
 from pipeline.errors import MelmillError, UsageError
 from pipeline.progress import Progress
 
@@ -231,7 +231,7 @@ def resume_command(artifacts: str) -> None:
 
 
 def _shards(asked: Request, found: corpus.Corpus) -> None:
-    wanted = recipe.load(asked.recipes)
+    wanted = cookbook.load(asked.recipes)
     missing = {one.name: lack for one in wanted if (lack := plan.lacks(one, found))}
     if missing and asked.recipes:
         lacks = "; ".join(f"{name} needs {lack}" for name, lack in missing.items())
@@ -301,7 +301,7 @@ def verify_command(**given: Any) -> None:
     audio against its checksums, and the lists against each other."""
     asked = request(**given)
     with store.lock(asked.artifacts):
-        names = [one.name for one in recipe.load(asked.recipes)] if asked.recipes else []
+        names = [one.name for one in cookbook.load(asked.recipes)] if asked.recipes else []
         report = verify.verify(asked.artifacts, names, asked.jobs)
         _forget(asked.artifacts, report)
     for fault in report.faults:

@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import codecs, examples, jobs, plan, schema, store
+from pipeline.cookbook import load
 from pipeline.errors import Rejected, UsageError
 from pipeline.items import Item
 from pipeline.pcm import Pack, PackWriter, resampled_length
 from pipeline.progress import Progress
-from pipeline.recipe import Labels, Output, Recipe, load
+from pipeline.recipe import Labels, Output, Recipe
 
 BATCH = 16  # files in one task: enough to hide the cost of handing it over
 BLOCK = 32 << 20  # bytes of features made at once, unless MAX_RAM asks for less

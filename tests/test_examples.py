@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import activity, examples, mix, statistics
+from pipeline.cookbook import load
 from pipeline.items import Item
-from pipeline.recipe import Feature, Labels, Recipe, load
+from pipeline.recipe import Feature, Labels, Recipe
 from pipeline.tracks import Draw
 from tests.made import MEL, RATE, Sounds, recipe
 

@@ -9,9 +9,9 @@ import pytest
 import soundfile
 
 from pipeline import extract, hdf5, jobs, store
+from pipeline.cookbook import load
 from pipeline.errors import UsageError
 from pipeline.fields import Field
-from pipeline.recipe import load
 from tests import corpus
 
 

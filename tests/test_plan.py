@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import code, plan, schema
+from pipeline.cookbook import load
 from pipeline.errors import UsageError
 from pipeline.items import Item, Task
 from pipeline.plan import windows
-from pipeline.recipe import Labels, Recipe, load
+from pipeline.recipe import Labels, Recipe
 from pipeline.splits import SPLITS
 from tests.made import MEL, RATE, corpus, ident, recipe, record
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import recipe
+from pipeline import cookbook
+from pipeline.cookbook import SHIPPED, load
 from pipeline.errors import UsageError
-from pipeline.recipe import SHIPPED, Recipe, load
+from pipeline.recipe import Recipe
 
 Write = Callable[[str], Path]
 
@@ -291,7 +292,7 @@ def test_every_rule_is_broken_by_an_example(write: Write) -> None:
         with pytest.raises(UsageError) as caught:
             one(write(text))
         found.add(str(caught.value).split("expected ")[1])
-    source = Path(recipe.__file__).read_text()
+    source = Path(cookbook.__file__).read_text()
     count = source[source.index("def _rules") :].count("\n    yield ")
     assert len(found) >= count - 3  # three share their text with another
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline import features, recipe, schema
+from pipeline import cookbook, features, schema
 from pipeline.fields import Field
 from pipeline.recipe import Recipe
 
-SHIPPED = {r.name: r for r in recipe.load([])}
+SHIPPED = {r.name: r for r in cookbook.load([])}
 KNOWN = ["source", "group", "fold", "start", "valid"]
 MIXED = ["noise_kind", "noise_source", "noise_start", "requested", "achieved", "scale", "gain"]
 
