@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from pipeline import build, corpus, decode, demo, jobs, layouts, plan, scan, store, verify
+from pipeline import build, cookbook, corpus, decode, demo, jobs, layouts, plan, scan, store, verify
 from pipeline.errors import MelmillError, UsageError
 from pipeline.progress import Progress
 

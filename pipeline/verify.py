@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from pipeline import hdf5, jobs, mix, store, tfrecord, verify_corpus
+from pipeline.cookbook import RESERVED
 from pipeline.errors import MelmillError
 from pipeline.fields import Field
 from pipeline.progress import Progress
-from pipeline.recipe import RESERVED
 
 DECIBELS = 0.01  # how far a stored SNR may be from the one in the samples
 
