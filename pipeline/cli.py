@@ -7,126 +7,17 @@ summary on stdout; everything else through the stages.
 
 import dataclasses
 import os
-import re
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from pipeline import build, cookbook, corpus, decode, demo, jobs, layouts, plan, scan, store, verify
+from pipeline import build, cookbook, corpus, decode, jobs, plan, scan, store, verify
 from pipeline.errors import MelmillError, UsageError
-from pipeline.progress import Progress
-
-
-@dataclass
-class Request:
-    """What a person asked for."""
-
-    data: str
-    artifacts: Path
-    recipes: tuple[str, ...]
-    layout: str
-    role: str
-    splits: str
-    jobs: int
-    max_rejected: float
-
-    def root(self) -> Path:
-        return Path(self.data).resolve() if self.data else demo_or_data(self.artifacts)
-
-
-class _Bytes(click.ParamType):
-    name = "size"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int:
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", str(value).strip().lower())
-        if not found:
-            self.fail(f"{value!r} is no size; say 4GB or 800MB", param, ctx)
-        return int(float(found[1]) * 1024 ** " kmgt".index(found[2] or " "))
-
-
-where = click.option(
-    "--artifacts", envvar="ARTIFACTS", default="artifacts", show_default=True,
-    help="Where everything made goes.",
-)  # fmt: skip
-
-
-def options(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that every stage shares."""
-    found = [
-        click.option(
-            "--data", envvar="DATA", default="", help="Folder of recordings. [default: data/, "
-            "or the demo corpus while that is empty]",
-        ),
-        where,
-        click.option(
-            "--recipe", "recipes", envvar="RECIPE", default="",
-            help="Shipped names or paths to TOML files, separated by commas or spaces. "
-            "[default: every recipe that the data can feed]",
-        ),
-        click.option(
-            "--layout", envvar="LAYOUT", default="auto", show_default=True,
-            help="How the folder is laid out: " + ", ".join(layouts.LAYOUTS) + ".",
-        ),
-        click.option(
-            "--role", envvar="ROLE", default="",
-            help="What recordings are where nothing says so: clean, noise, music, labelled.",
-        ),
-        click.option(
-            "--splits", envvar="SPLITS", default="",
-            help="A file of `group,split` lines to keep, or `groups` to ignore official splits.",
-        ),
-        click.option(
-            "--jobs", "count", envvar="JOBS", type=click.IntRange(1, 1024), default=None,
-            help="Worker processes. [default: one for each core]",
-        ),
-        click.option(
-            "--max-ram", envvar="MAX_RAM", type=_Bytes(), default=None,
-            help=f"Memory the workers may use together, such as 4GB; bounds their number "
-            f"({jobs.WORKER >> 20} MB each).",
-        ),
-        click.option(
-            "--max-rejected", envvar="MAX_REJECTED", type=click.FloatRange(0, 100), default=5.0,
-            show_default=True, help="Percentage of bad files above which the run stops.",
-        ),
-    ]  # fmt: skip
-    for option in reversed(found):
-        command = option(command)
-    return command
-
-
-def request(**given: Any) -> Request:
-    return Request(
-        data=given["data"],
-        artifacts=Path(given["artifacts"]).resolve(),
-        recipes=tuple(filter(None, re.split(r"[,\s]+", given["recipes"]))),
-        layout=given["layout"],
-        role=given["role"],
-        splits=given["splits"],
-        jobs=jobs.workers(given["count"], given["max_ram"]),
-        max_rejected=given["max_rejected"],
-    )
-
-
-def demo_or_data(artifacts: Path) -> Path:
-    """data/, or the demo corpus while nothing is in it."""
-    data = Path("data").resolve()
-    if data.is_dir() and any(p.name != "README.md" and p.name[0] != "." for p in data.iterdir()):
-        return data
-    folder = artifacts / "demo"
-    with Progress("demo corpus", 1) as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.step(done - bar.done)
-
-        if demo.ensure(folder, progress=progress):
-            store.say(f"data/ is empty: made the demo corpus (synthetic sound) in {folder}")
-    return folder
+from pipeline.request import Request, options, request, where
+from pipeline.summary import summary
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -248,50 +139,6 @@ def _shards(asked: Request, found: corpus.Corpus) -> None:
     finally:
         hashes.save()
     print(summary(found, built, missing, asked.artifacts))
-
-
-def summary(
-    found: corpus.Corpus, built: list[build.Built], missing: dict[str, str], artifacts: Path
-) -> str:
-    """What came of it, for a person."""
-    rejected = found.rejected()
-    why = ", ".join(f"{n} {code}" for code, n in rejected.most_common())
-    recordings = found.decoded.recordings
-    hours = sum(r.frames / r.rate for r in recordings.values()) / 3600
-    lines = [
-        "",
-        f"found {len(found.records)} files = used {len(found.used())} ({hours:.2f} h) "
-        f"+ rejected {sum(rejected.values())}" + (f" ({why})" if why else ""),
-    ]
-    if rejected:
-        lines.append(f"  each rejected file with its reason: {artifacts / 'rejected.csv'}")
-    width = max((len(b.name) for b in built), default=6)
-    if built:
-        head = f"{'recipe':{width}}  {'train':>7} {'valid':>6} {'test':>6} {'shards':>6} {'MB':>7}"
-        lines += ["", head + "  this run"]
-    for b in built:
-        lines.append(_line(b, width))
-    for name, lack in missing.items():
-        lines.append(f"{name:{width}}  not built: it needs {lack}")
-    if built and not any(b.made for b in built):
-        lines += ["", f"nothing to do: all of it stands in {artifacts}"]
-    elif built:
-        lines += ["", f"done: each recipe's index is {artifacts}/<recipe>/index.json"]
-    return "\n".join(lines)
-
-
-def _line(b: build.Built, width: int) -> str:
-    counts = b.index["counts"]["examples"]
-    files = [*b.index["shards"], *b.index["noise"]]
-    size = sum(f["bytes"] for f in files) / 1e6
-    numbers = f"{counts['train']:>7} {counts['valid']:>6} {counts['test']:>6}"
-    text = f"{b.name:{width}}  {numbers} {len(files):>6} {size:>7.1f}  "
-    if b.made:
-        text += f"{b.made} shards made, {b.seconds / max(b.elapsed, 1e-9):.0f} x real time"
-    else:
-        text += "nothing to do"
-    skipped = ", ".join(f"{n} {code}" for code, n in b.index["counts"]["skipped"].items())
-    return text + (f"; skipped {skipped}" if skipped else "")
 
 
 @cli.command("verify")

@@ -1,0 +1,123 @@
+"""What a person asks of a command: its options, or the environment variables that `make` sets.
+
+Reads: the command line and DATA, RECIPE, LAYOUT, ROLE, SPLITS, JOBS, MAX_RAM, MAX_REJECTED and
+ARTIFACTS. Does: turns them into one Request. Writes: the demo corpus while there is no data.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline import demo, jobs, layouts, store
+from pipeline.progress import Progress
+
+
+@dataclass
+class Request:
+    """What a person asked for."""
+
+    data: str
+    artifacts: Path
+    recipes: tuple[str, ...]
+    layout: str
+    role: str
+    splits: str
+    jobs: int
+    max_rejected: float
+
+    def root(self) -> Path:
+        return Path(self.data).resolve() if self.data else demo_or_data(self.artifacts)
+
+
+class _Bytes(click.ParamType):
+    name = "size"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", str(value).strip().lower())
+        if not found:
+            self.fail(f"{value!r} is no size; say 4GB or 800MB", param, ctx)
+        return int(float(found[1]) * 1024 ** " kmgt".index(found[2] or " "))
+
+
+where = click.option(
+    "--artifacts", envvar="ARTIFACTS", default="artifacts", show_default=True,
+    help="Where everything made goes.",
+)  # fmt: skip
+
+
+def options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that every stage shares."""
+    found = [
+        click.option(
+            "--data", envvar="DATA", default="", help="Folder of recordings. [default: data/, "
+            "or the demo corpus while that is empty]",
+        ),
+        where,
+        click.option(
+            "--recipe", "recipes", envvar="RECIPE", default="",
+            help="Shipped names or paths to TOML files, separated by commas or spaces. "
+            "[default: every recipe that the data can feed]",
+        ),
+        click.option(
+            "--layout", envvar="LAYOUT", default="auto", show_default=True,
+            help="How the folder is laid out: " + ", ".join(layouts.LAYOUTS) + ".",
+        ),
+        click.option(
+            "--role", envvar="ROLE", default="",
+            help="What recordings are where nothing says so: clean, noise, music, labelled.",
+        ),
+        click.option(
+            "--splits", envvar="SPLITS", default="",
+            help="A file of `group,split` lines to keep, or `groups` to ignore official splits.",
+        ),
+        click.option(
+            "--jobs", "count", envvar="JOBS", type=click.IntRange(1, 1024), default=None,
+            help="Worker processes. [default: one for each core]",
+        ),
+        click.option(
+            "--max-ram", envvar="MAX_RAM", type=_Bytes(), default=None,
+            help=f"Memory the workers may use together, such as 4GB; bounds their number "
+            f"({jobs.WORKER >> 20} MB each).",
+        ),
+        click.option(
+            "--max-rejected", envvar="MAX_REJECTED", type=click.FloatRange(0, 100), default=5.0,
+            show_default=True, help="Percentage of bad files above which the run stops.",
+        ),
+    ]  # fmt: skip
+    for option in reversed(found):
+        command = option(command)
+    return command
+
+
+def request(**given: Any) -> Request:
+    return Request(
+        data=given["data"],
+        artifacts=Path(given["artifacts"]).resolve(),
+        recipes=tuple(filter(None, re.split(r"[,\s]+", given["recipes"]))),
+        layout=given["layout"],
+        role=given["role"],
+        splits=given["splits"],
+        jobs=jobs.workers(given["count"], given["max_ram"]),
+        max_rejected=given["max_rejected"],
+    )
+
+
+def demo_or_data(artifacts: Path) -> Path:
+    """data/, or the demo corpus while nothing is in it."""
+    data = Path("data").resolve()
+    if data.is_dir() and any(p.name != "README.md" and p.name[0] != "." for p in data.iterdir()):
+        return data
+    folder = artifacts / "demo"
+    with Progress("demo corpus", 1) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.step(done - bar.done)
+
+        if demo.ensure(folder, progress=progress):
+            store.say(f"data/ is empty: made the demo corpus (synthetic sound) in {folder}")
+    return folder

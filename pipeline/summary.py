@@ -1,0 +1,51 @@
+"""What came of a run, in a few lines for a person.
+
+Reads and writes nothing. Does: turns the counts of a corpus and of what was built into text.
+"""
+
+from pathlib import Path
+
+from pipeline.build import Built
+from pipeline.corpus import Corpus
+
+
+def summary(found: Corpus, built: list[Built], missing: dict[str, str], artifacts: Path) -> str:
+    """What came of it, for a person."""
+    rejected = found.rejected()
+    why = ", ".join(f"{n} {code}" for code, n in rejected.most_common())
+    recordings = found.decoded.recordings
+    hours = sum(r.frames / r.rate for r in recordings.values()) / 3600
+    lines = [
+        "",
+        f"found {len(found.records)} files = used {len(found.used())} ({hours:.2f} h) "
+        f"+ rejected {sum(rejected.values())}" + (f" ({why})" if why else ""),
+    ]
+    if rejected:
+        lines.append(f"  each rejected file with its reason: {artifacts / 'rejected.csv'}")
+    width = max((len(b.name) for b in built), default=6)
+    if built:
+        head = f"{'recipe':{width}}  {'train':>7} {'valid':>6} {'test':>6} {'shards':>6} {'MB':>7}"
+        lines += ["", head + "  this run"]
+    for b in built:
+        lines.append(_line(b, width))
+    for name, lack in missing.items():
+        lines.append(f"{name:{width}}  not built: it needs {lack}")
+    if built and not any(b.made for b in built):
+        lines += ["", f"nothing to do: all of it stands in {artifacts}"]
+    elif built:
+        lines += ["", f"done: each recipe's index is {artifacts}/<recipe>/index.json"]
+    return "\n".join(lines)
+
+
+def _line(b: Built, width: int) -> str:
+    counts = b.index["counts"]["examples"]
+    files = [*b.index["shards"], *b.index["noise"]]
+    size = sum(f["bytes"] for f in files) / 1e6
+    numbers = f"{counts['train']:>7} {counts['valid']:>6} {counts['test']:>6}"
+    text = f"{b.name:{width}}  {numbers} {len(files):>6} {size:>7.1f}  "
+    if b.made:
+        text += f"{b.made} shards made, {b.seconds / max(b.elapsed, 1e-9):.0f} x real time"
+    else:
+        text += "nothing to do"
+    skipped = ", ".join(f"{n} {code}" for code, n in b.index["counts"]["skipped"].items())
+    return text + (f"; skipped {skipped}" if skipped else "")
