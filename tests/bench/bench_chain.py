@@ -4,26 +4,26 @@ Reads and writes a temporary folder. Does: runs `features` on artifacts that are
 (scan, decode, shards; every fsync) in turns with its peers, on workers that have started:
 - bare: soundfile reads each file as float32, channels are averaged, soxr (HQ) resamples to
   22,050 Hz; nothing else. In one worker of the same pool, so with the same allocator.
-- librosa script: librosa.load(sr=22050), melspectrogram, power_to_db, np.save for each file, in
-  joblib with as many jobs.
+- librosa script: librosa_script.py, with as many jobs, in a process of its own that has started.
 Our clock starts after the disk has taken what earlier turns left behind.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import soundfile as sf
 import soxr
 
+from pipeline import jobs
 from pipeline.store import load_json
 from tests.bench.common import (
     Row,
@@ -56,30 +56,30 @@ def bare(paths: Sequence[Path]) -> float:
     return time.perf_counter() - start
 
 
-def script(path: Path, out: Path) -> None:
-    """One file as a plain script treats it."""
-    import librosa
-
-    y, rate = librosa.load(path, sr=RATE)
-    power = librosa.feature.melspectrogram(y=y, sr=rate, n_fft=2048, hop_length=512, n_mels=128)
-    np.save(out / f"{path.stem}.npy", librosa.power_to_db(power))
-
-
 def in_worker(paths: Sequence[Path]) -> Callable[[], float]:
     """The bare pass in one worker of the pool that the pipeline uses."""
-    return lambda: joblib.Parallel(n_jobs=2)([joblib.delayed(bare)(paths)])[0]
+    return lambda: next(jobs.run(bare, [paths], 1))[1]
 
 
-def by_script(paths: Sequence[Path], out: Path, jobs: int) -> Callable[[], float]:
-    def run() -> float:
-        shutil.rmtree(out, ignore_errors=True)
-        out.mkdir()
-        os.sync()
-        start = time.perf_counter()
-        joblib.Parallel(n_jobs=jobs)(joblib.delayed(script)(path, out) for path in paths)
-        return time.perf_counter() - start
+@contextlib.contextmanager
+def script(folder: Path, count: int) -> Iterator[Callable[[], float]]:
+    """The plain script over a folder, in a process of its own that waits for its turns."""
+    asked = [sys.executable, "-m", "tests.bench.librosa_script", str(folder), str(count)]
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    with subprocess.Popen(
+        asked, env=plain, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin and process.stdout
+        ask, answer = process.stdin, process.stdout
 
-    return run
+        def run() -> float:
+            os.sync()
+            ask.write("again\n")
+            ask.flush()
+            return float(answer.readline())
+
+        yield run
+        ask.close()
 
 
 def _per(seconds: float, files: int) -> str:
@@ -95,16 +95,17 @@ def short(room: Path) -> list[Row]:
     data = corpus(room / "clips", CLIPS, CLIP, 44100)
     one = own_recipe(room / "one.toml", "one-format", "noise-classifier", ONE_FORMAT)
     files = _files(data)
-    taken = turns(
-        {
-            "one": cold(data, room / "a1", one, 1),
-            "bare": in_worker(files),
-            "two": cold(data, room / "a2", one, 2),
-            "script": by_script(files, room / "npy", 2),
-            "both": cold(data, room / "a3", "noise-classifier", 1),
-        },
-        TURNS,
-    )
+    with script(data, 2) as plain:
+        taken = turns(
+            {
+                "one": cold(data, room / "a1", one, 1),
+                "bare": in_worker(files),
+                "two": cold(data, room / "a2", one, 2),
+                "script": plain,
+                "both": cold(data, room / "a3", "noise-classifier", 1),
+            },
+            TURNS,
+        )
     n, what = len(files), f"chain, {len(files)} WAVs of 3 s"
     per = {name: _per(seconds, n) for name, seconds in taken.items()}
     ratio = taken["bare"] / taken["one"]
@@ -140,14 +141,13 @@ def long(room: Path) -> list[Row]:
     for suffix, count in LONG_FILES.items():
         data = corpus(room / suffix, count, LONG, 44100, suffix=suffix, channels=2)
         files = _files(data)
-        taken = turns(
-            {
+        with script(data, 1) as plain:
+            calls = {
                 "ours": cold(data, room / "a4", one, 1),
                 "bare": in_worker(files),
-                "script": by_script(files, room / "npy", 1),
-            },
-            TURNS,
-        )
+                "script": plain,
+            }
+            taken = turns(calls, TURNS)
         per = {name: _per(seconds, count) for name, seconds in taken.items()}
         what = f"chain, {count} stereo {suffix.upper()} of 2 min: 1 worker"
         pairs = (("bare", "bare decode+resample", 0.75), ("script", "librosa script with 1", 2.5))
