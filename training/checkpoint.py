@@ -1,0 +1,187 @@
+"""Checkpoints: all state of a training run in one file, hashed, without pickle.
+
+Reads and writes ``checkpoints/step-<step>[-best].ckpt``: magic, length of the head, head, tensors,
+sha256 of all before it. The head is JSON: the state, with a place in the file for each tensor.
+Does: keeps the two newest and the best; when the newest is damaged, says so and takes the one
+before.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from training import durable
+from training.errors import Damaged, RunError
+from training.run import say
+
+MAGIC = b"melmill1"
+HASH = 32  # bytes of a sha256
+KEPT = 2  # newest ones
+ASIDE = ".aside"  # ends the name of one that is damaged or was gone back behind
+DTYPES = {str(d).removeprefix("torch."): d for d in (
+    torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32,
+    torch.uint8, torch.bool,
+)}  # fmt: skip
+
+
+def pack(state: Any) -> Iterator[bytes | memoryview]:
+    """The file's bytes, part by part."""
+    tensors: list[Tensor] = []
+    head = json.dumps({"state": _plain(state, tensors)}).encode()
+    result = hashlib.sha256()
+    for part in (MAGIC + len(head).to_bytes(8, "little") + head, *map(_view, tensors)):
+        result.update(part)
+        yield part
+    yield result.digest()
+
+
+def unpack(data: bytes | bytearray, where: object = "") -> Any:
+    """The state; refused unless every byte is as it was written."""
+    view = memoryview(data)
+    held = len(view) - HASH
+    if held < 16 or view[: len(MAGIC)] != MAGIC:
+        raise Damaged("not a checkpoint, or cut short", where)
+    if hashlib.sha256(view[:held]).digest() != bytes(view[held:]):
+        raise Damaged("damaged checkpoint (its bytes do not match their hash)", where)
+    begin = 16 + int.from_bytes(view[8:16], "little")
+    return _state(json.loads(bytes(view[16:begin]))["state"], view[begin:held])
+
+
+def _plain(value: Any, tensors: list[Tensor]) -> Any:
+    """`value` as JSON that can be undone exactly; tensors go into the list."""
+    if isinstance(value, Tensor):
+        kind = str(value.dtype).removeprefix("torch.")
+        if kind not in DTYPES:
+            raise TypeError(f"a checkpoint cannot hold {value.dtype}")
+        start = sum(t.numel() * t.element_size() for t in tensors)
+        tensors.append(value)
+        return {"tensor": [kind, list(value.shape), start]}
+    if isinstance(value, dict):  # keys may be numbers, which JSON would turn into text
+        return {"dict": [[_plain(k, tensors), _plain(v, tensors)] for k, v in value.items()]}
+    if isinstance(value, (list, tuple)):
+        return {type(value).__name__: [_plain(item, tensors) for item in value]}
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    raise TypeError(f"a checkpoint cannot hold {type(value).__name__}")
+
+
+def _state(value: Any, data: memoryview) -> Any:
+    if not isinstance(value, dict):
+        return value
+    ((kind, inner),) = value.items()
+    if kind == "tensor":
+        name, shape, start = inner
+        made = torch.empty(shape, dtype=DTYPES[name])  # its own memory, aligned like any other
+        size = made.numel() * made.element_size()
+        _bytes(made).copy_(torch.frombuffer(data, dtype=torch.uint8, count=size, offset=start)
+                           if size else torch.empty(0, dtype=torch.uint8))  # fmt: skip
+        return made
+    items = [_state(item, data) for pair in inner for item in (pair if kind == "dict" else [pair])]
+    if kind == "dict":
+        return dict(zip(items[::2], items[1::2], strict=True))
+    return tuple(items) if kind == "tuple" else items
+
+
+def _bytes(tensor: Tensor) -> Tensor:
+    return tensor.reshape(-1).view(torch.uint8)
+
+
+def _view(tensor: Tensor) -> bytes | memoryview:
+    plain = _bytes(tensor.detach().cpu().contiguous())
+    return plain.numpy().data if plain.numel() else b""
+
+
+def load(path: Path) -> Any:
+    """The state in one file."""
+    try:
+        data = bytearray(path.read_bytes())
+    except FileNotFoundError:
+        raise RunError("no such checkpoint", path) from None
+    return unpack(data, path)
+
+
+class Checkpoints:
+    """The checkpoints of one run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "checkpoints"
+
+    def save(self, step: int, state: Any, *, best: bool) -> Path:
+        """Keep `state`; `best` says that no earlier one scored as well."""
+        self.folder.mkdir(exist_ok=True)
+        names = [self.folder / f"step-{step:09d}{end}.ckpt" for end in ("", "-best")]
+        path = names[best]
+        durable.write(path, pack(state))
+        names[not best].unlink(missing_ok=True)  # saved before it was scored
+        self._prune()
+        return path
+
+    def all(self) -> list[Path]:
+        """Oldest first."""
+        return sorted(self.folder.glob("step-*.ckpt"), key=lambda p: (step_of(p), _best(p)))
+
+    def newest(self) -> tuple[Path, Any] | None:
+        """The newest one that is whole, and its state. Damaged ones are set aside, loudly."""
+        paths = self.all()
+        durable.sweep(self.folder)
+        for path in reversed(paths):
+            try:
+                return path, load(path)
+            except Damaged as err:
+                say(f"WARNING: {err}. Going back to the checkpoint before it")
+                path.rename(path.with_name(path.name + ASIDE))
+        if paths:
+            do = "name a new run with RUN="
+            raise RunError("no checkpoint of this run is whole", self.folder, do=do)
+        return None
+
+    def go_back(self, step: int) -> None:
+        """Set aside what is newer than `step`, so that the run goes on from there."""
+        if step not in map(step_of, self.all()):
+            steps = ", ".join(str(step_of(path)) for path in self.all())
+            raise RunError("no such checkpoint", self.folder, f"one of {steps}", step)
+        for path in self.all():
+            if step_of(path) > step:
+                path.rename(path.with_name(path.name + ASIDE))
+
+    def best(self) -> Path:
+        """The one that scored best."""
+        found = [path for path in self.all() if _best(path)]
+        if not found:
+            raise RunError("no checkpoint was scored yet", self.folder)
+        return found[-1]
+
+    def _prune(self) -> None:
+        """Keep the newest, and of each of those the best at its time, should one be damaged."""
+        paths = self.all()
+        keep = set(paths[-KEPT:])
+        for number in range(max(0, len(paths) - KEPT), len(paths)):
+            keep |= set([p for p in paths[: number + 1] if _best(p)][-1:])
+        for path in (*paths, *self.folder.glob(f"*{ASIDE}")):
+            if path not in keep:
+                durable.fault_point("unlink")
+                path.unlink()
+
+
+def _best(path: Path) -> bool:
+    return path.stem.endswith("-best")
+
+
+def step_of(path: Path) -> int:
+    """The number of steps a checkpoint was made after."""
+    found = re.fullmatch(r"step-(\d+)(-best)?\.ckpt", path.name)
+    if not found:
+        raise RunError("not named like a checkpoint", path, "step-<number>.ckpt")
+    return int(found[1])
+
+
+def weights(state: Any) -> dict[str, Tensor]:
+    """What to use of a model: its average where one was kept."""
+    found: dict[str, Tensor] = state["ema"] or state["model"]
+    return found

@@ -1,0 +1,42 @@
+"""How a training run can end early, one exit code each.
+
+Reads and writes nothing. Does: gives every error one line: what, where, expected, got, what to do.
+"""
+
+
+class RunError(Exception):
+    """The run cannot start or go on."""
+
+    exit_code = 1
+
+    def __init__(
+        self, what: str, where: object = "", expected: object = "", got: object = "", do: str = ""
+    ) -> None:
+        parts = [f"{where}: {what}" if str(where) else what]
+        parts += [f"expected {expected}"] if str(expected) else []
+        parts += [f"got {got}"] if str(got) else []
+        super().__init__("; ".join(parts) + (f". {do[0].upper()}{do[1:]}" if do else ""))
+
+
+class Damaged(RunError):
+    """A file of the run does not hold what was written into it."""
+
+
+class Changed(RunError):
+    """The run is asked to go on with another recipe, data or configuration."""
+
+    exit_code = 2
+
+
+class Diverged(RunError):
+    """A loss, gradient, weight or score that is not a number. Nothing was saved after it."""
+
+    exit_code = 4
+
+
+class Interrupted(RunError):
+    """Stopped by a signal, with everything saved."""
+
+    def __init__(self, signum: int, where: object = "") -> None:
+        super().__init__("interrupted; everything is saved", where, do="go on with make resume")
+        self.exit_code = 128 + signum

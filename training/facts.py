@@ -1,0 +1,45 @@
+"""What a run began with, and how it differs from what it is asked to go on with.
+
+Reads the installed versions; writes nothing. Does: names every key that changed.
+"""
+
+import contextlib
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any
+
+LIBRARIES = ("numpy", "torch", "tensorflow", "keras")
+# What does not change the weights: it may differ when a run goes on, and is not in its name.
+FREE = {"save_steps", "save_seconds", "log_steps", "loader_threads", "device"}
+MISSING = "nothing"
+
+
+def signed(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run's weights depend on, as dotted keys."""
+    named = {k: facts[k] for k in ("model", "config", "data", "setup") if k in facts}
+    return {k: v for k, v in _flat(named).items() if k.rpartition(".")[2] not in FREE}
+
+
+def _flat(value: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        inner = _flat(item, f"{before}{key}.") if isinstance(item, dict) else {}
+        flat |= inner or {before + key: item}
+    return flat
+
+
+def differences(known: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """(dotted key, value then, value now) of everything that counts and changed."""
+    old, new = signed(known), signed(now)
+    rows = ((k, old.get(k, MISSING), new.get(k, MISSING)) for k in sorted(old | new))
+    return [row for row in rows if row[1] != row[2]]
+
+
+def versions() -> dict[str, str]:
+    """Of what makes the numbers."""
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    for name in LIBRARIES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found

@@ -1,0 +1,212 @@
+"""One training run's folder: artifacts/runs/<model>/<run>/.
+
+Reads and writes: ``config.json`` (model, configuration, data keys, threads, ranks, versions),
+``state.json`` (unfinished or finished), ``metrics.jsonl``, ``.lock``. Does: starts a run or goes
+on with it, refuses to go on with anything else than it began with, finds the last interrupted one.
+Knows no framework.
+"""
+
+import contextlib
+import fcntl
+import json
+import math
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from training import durable
+from training.errors import Changed, Damaged, RunError
+from training.facts import differences, signed, versions
+from training.index import DataError
+
+SCHEMA = 1
+
+
+def say(text: str) -> None:
+    """One line to a person; stdout stays free for results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def main(work: Callable[[], object]) -> int:
+    """Run a training script's work; what stops it is one line and an exit code."""
+    try:
+        work()
+    except (RunError, DataError) as err:
+        say(str(err))
+        return int(getattr(err, "exit_code", 1))
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+    return 0
+
+
+class Run:
+    """A run whose lock we hold. `facts` is what it began with."""
+
+    def __init__(self, folder: Path, facts: dict[str, Any]) -> None:
+        self.folder, self.facts = folder, facts
+        self.began = time.monotonic()  # a budget counts from here
+        self.config: dict[str, Any] = facts["config"]
+        self.threads: int = facts["setup"]["threads"]
+        self.key = durable.digest(signed(facts))
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return read_state(self.folder)
+
+    @property
+    def finished(self) -> bool:
+        return self.state["state"] == "finished"
+
+    def mark(self, state: str, **more: Any) -> None:
+        """Say durably that the run is unfinished or finished; `opened` orders runs by use."""
+        row = {"state": state, "opened": time.time(), **more}
+        durable.write_json(self.folder / "state.json", row)
+
+    def log(self, **values: Any) -> None:
+        """Add a line to metrics.jsonl; what is not a finite number becomes null."""
+        finite = {k: v for k, v in values.items() if not isinstance(v, float) or math.isfinite(v)}
+        line = {**dict.fromkeys(values), **finite}
+        durable.append(self.folder / "metrics.jsonl", durable.dump_json(line))
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The whole lines of metrics.jsonl; a kill may have cut the last one."""
+        rows: list[dict[str, Any]] = []
+        path = self.folder / "metrics.jsonl"
+        for line in path.read_bytes().splitlines() if path.exists() else ():
+            try:
+                rows.append(dict(json.loads(line)))
+            except (ValueError, TypeError):
+                break
+        return rows
+
+    def rewind(self, count: int) -> float:
+        """Keep the first `count` lines of metrics; returns the seconds used up to the last one."""
+        path = self.folder / "metrics.jsonl"
+        rows = self.metrics()
+        if len(rows) < count:
+            say(f"WARNING: {path}: {len(rows)} whole lines instead of {count}; the run goes on")
+        kept = b"".join(durable.dump_json(row) for row in rows[:count])
+        if path.exists() and path.read_bytes() != kept:
+            durable.write(path, [kept])
+        return max((float(row.get("seconds") or 0.0) for row in rows), default=0.0)
+
+
+@contextlib.contextmanager
+def opened(
+    root: Path,
+    model: str,
+    config: Mapping[str, Any],
+    data: Mapping[str, str],
+    *,
+    name: str = "",
+    threads: int = 0,
+    ranks: int = 1,
+) -> Iterator[Run]:
+    """Start the run under `root`/runs/`model`, or go on with it, holding its lock.
+
+    Without a name it is called after what determines it, so the same command goes on with the same
+    run. `data` is recipe -> index key. `threads` 0 takes what the run began with, or all cores.
+    """
+    facts = {"schema": SCHEMA, "model": model, "config": dict(config), "data": dict(data)}
+    facts = json.loads(durable.dump_json(facts))  # what a file can hold: lists for tuples
+    name = name or durable.digest([signed(facts), ranks])[:8]
+    for word in (model, name):
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", word):
+            raise Changed("not a name for a run", got=repr(word), do="use letters, digits, . _ -")
+    folder = root / "runs" / model / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise durable.write_error(folder, err) from err
+    with _lock(folder):
+        durable.sweep(folder)
+        if (folder / "config.json").exists():
+            known = read_config(folder)
+            threads = threads or known["setup"]["threads"]
+        else:
+            known = {}
+        facts["setup"] = {"threads": threads or os.cpu_count() or 1, "ranks": ranks}
+        if known:
+            _compare(folder, known, facts)
+            facts["versions"] = known["versions"]
+        else:
+            facts["versions"] = versions()
+            durable.write_json(folder / "config.json", facts)
+        run = Run(folder, facts)
+        if not run.finished:
+            run.mark("unfinished")
+        yield run
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """What a run began with."""
+    facts = durable.read_json(folder / "config.json")
+    if facts.get("schema") != SCHEMA:
+        raise Damaged("a run of another schema", folder, SCHEMA, facts.get("schema"))
+    return facts
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """Whether a run is finished; one killed before it could say so is not."""
+    path = folder / "state.json"
+    return durable.read_json(path) if path.exists() else {"state": "unfinished", "opened": 0.0}
+
+
+def last_interrupted(root: Path, model: str = "*") -> Path:
+    """The folder of the unfinished run that was opened last and that no process works on."""
+    found = []
+    for path in sorted((root / "runs").glob(f"{model}/*/config.json")):
+        state = read_state(path.parent)
+        if state["state"] == "unfinished" and not _held(path.parent):
+            found.append((state["opened"], path.parent))
+    if not found:
+        raise RunError("no run to go on with", root / "runs", do="start one with make train-...")
+    return max(found)[1]
+
+
+def _compare(folder: Path, known: dict[str, Any], now: dict[str, Any]) -> None:
+    changed = differences(known, now)
+    if changed:
+        more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
+        raise Changed(
+            "the run began otherwise",
+            folder,
+            ", ".join(f"{key} = {old!r}" for key, old, _ in changed[:5]) + more,
+            ", ".join(repr(new) for _, _, new in changed[:5]),
+            do="set it back, or name a new run with RUN=",
+        )
+    installed = versions()
+    for key, value in known["versions"].items():
+        if installed.get(key) != value:
+            say(
+                f"{folder}: began with {key} {value}, goes on with {installed.get(key)}: "
+                "the weights may differ in their last bits from an uninterrupted run's"
+            )
+
+
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """flock, not a pid file: the kernel frees it when the holder dies, however it dies."""
+    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            do = "wait for it, stop it, or name a new run with RUN="
+            raise RunError("another process works on this run", folder, do=do) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _held(folder: Path) -> bool:
+    try:
+        with _lock(folder):
+            return False
+    except RunError:
+        return True
