@@ -8,7 +8,6 @@ import math
 
 import numpy as np
 from scipy.ndimage import maximum_filter1d
-from scipy.signal import lfilter
 
 # -80 dBFS, about three steps of 16-bit audio: dithered digital silence (at most one step, -90 dBFS)
 # lies below it, the quietest recorded room tone above it.
@@ -77,6 +76,8 @@ def _held_envelope(x: np.ndarray, rate: float, size: int) -> np.ndarray:
     A sample is active at a threshold when the envelope reached it at most a hangover ago, so one
     running maximum serves all thresholds.
     """
+    from scipy.signal import lfilter  # 0.4 s, which recipes without speech need not wait for
+
     g = math.exp(-1.0 / (rate * ENVELOPE_S))
     held = np.abs(x, dtype=np.float64)
     # Both averages at once: a double pole at g.

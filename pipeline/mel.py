@@ -9,13 +9,14 @@ The numbers are librosa's; every sum runs in one fixed order on one thread, with
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import scipy.fft
 import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
 
+from pipeline import bands
 from pipeline.errors import UsageError
 
 Floats = NDArray[np.float32]
@@ -79,29 +80,16 @@ def hann(win: int, n_fft: int, dtype: Precision = "float32") -> NDArray[np.float
 
 
 @lru_cache(maxsize=32)
-def _filters(
-    rate: int,
-    n_fft: int,
-    mels: int,
-    fmin: float,
-    fmax: float | None,
-    htk: bool,
-    norm: Literal["slaney"] | None,
-) -> scipy.sparse.csr_array:
+def _filters(*what: Any) -> scipy.sparse.csr_array:
     """(mels, 1 + n_fft // 2): a bin belongs to two bands at most, so nearly all of it is zero."""
-    import librosa.filters  # half a second, and only the first spectrum needs it
-
-    dense = librosa.filters.mel(
-        sr=rate, n_fft=n_fft, n_mels=mels, fmin=fmin, fmax=fmax, htk=htk, norm=norm
-    )
-    return scipy.sparse.csr_array(dense)
+    return scipy.sparse.csr_array(bands.triangles(*what))
 
 
 def filterbank(spec: MelSpec) -> scipy.sparse.csr_array:
     """The spec's mel filters (mels, 1 + n_fft // 2) float32, built once per process."""
-    htk = spec.scale == "htk"
-    norm: Literal["slaney"] | None = None if spec.norm == "none" else "slaney"
-    return _filters(spec.rate, spec.n_fft, spec.mels, spec.fmin, spec.fmax, htk, norm)
+    top = spec.rate / 2 if spec.fmax is None else spec.fmax
+    norm = spec.norm == "slaney"
+    return _filters(spec.rate, spec.n_fft, spec.mels, spec.fmin, top, spec.scale, norm)
 
 
 def samples(y: ArrayLike, spec: MelSpec) -> Floats:
@@ -180,10 +168,10 @@ def mel_power(y: ArrayLike, spec: MelSpec) -> Floats:
         parts = squares(x)
         if spec.power == 2.0:
             # Filtering re^2 and im^2 apart leaves few numbers to add across, and is faster.
-            bands = pair_sums(bank @ parts)
+            found = pair_sums(bank @ parts)
         else:
-            bands = bank @ np.power(pair_sums(parts), np.float32(spec.power / 2))
-        out[first : first + k] = bands.T[:k]
+            found = bank @ np.power(pair_sums(parts), np.float32(spec.power / 2))
+        out[first : first + k] = found.T[:k]
     return out
 
 
