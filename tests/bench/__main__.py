@@ -16,7 +16,7 @@ from typing import Any
 
 import pipeline.__main__  # noqa: F401  (first: the commands' threads and allocator, here too)
 from pipeline import store
-from tests.bench import bench_chain, bench_memory
+from tests.bench import bench_chain, bench_memory, bench_rest
 from tests.bench.common import Row
 
 LIBRARIES = ("numpy", "scipy", "soundfile", "soxr", "librosa", "h5py", "joblib")
@@ -25,7 +25,7 @@ LIBRARIES = ("numpy", "scipy", "soundfile", "soxr", "librosa", "h5py", "joblib")
 def main() -> None:
     began, load = time.monotonic(), os.getloadavg()
     print(_machine())
-    rows = [*_mel(), *bench_chain.run(), *bench_memory.run()]
+    rows = [*_mel(), *bench_chain.run(), *bench_rest.run(), *bench_memory.run()]
     _table(rows)
     after = os.getloadavg()
     print(f"\n{time.monotonic() - began:.0f} s; load average {load[0]:.1f}, then {after[0]:.1f}")

@@ -13,35 +13,22 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile as sf
 import soxr
 
 from pipeline import jobs
-from pipeline.store import load_json
-from tests.bench.common import (
-    Row,
-    cold,
-    command,
-    corpus,
-    own_recipe,
-    sound,
-    turns,
-)
+from tests.bench.common import Row, cold, corpus, own_recipe, room, turns
 
 RATE = 22050  # Hz, of the recipe
 CLIPS, CLIP = 1200, 3.0  # files of the short case, seconds of each
 LONG = 120.0  # seconds of each long file
 LONG_FILES = {"flac": 4, "ogg": 4, "mp3": 4}
 TURNS = 3
-TINY = 5000  # files of the run that has nothing to do
-SPEECH = 40  # recordings of 12 s that are mixed
 ONE_FORMAT = {'formats = ["tfrecord", "hdf5"]': 'formats = ["hdf5"]'}
 
 
@@ -69,7 +56,8 @@ def script(folder: Path, count: int) -> Iterator[Callable[[], float]]:
     with subprocess.Popen(
         asked, env=plain, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
-        assert process.stdin and process.stdout
+        assert process.stdin
+        assert process.stdout
         ask, answer = process.stdin, process.stdout
 
         def run() -> float:
@@ -90,19 +78,19 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def short(room: Path) -> list[Row]:
+def short(folder: Path) -> list[Row]:
     """Three-second WAVs: one worker beside the bare pass, two beside one and beside the script."""
-    data = corpus(room / "clips", CLIPS, CLIP, 44100)
-    one = own_recipe(room / "one.toml", "one-format", "noise-classifier", ONE_FORMAT)
+    data = corpus(folder / "clips", CLIPS, CLIP, 44100)
+    one = own_recipe(folder / "one.toml", "one-format", "noise-classifier", ONE_FORMAT)
     files = _files(data)
     with script(data, 2) as plain:
         taken = turns(
             {
-                "one": cold(data, room / "a1", one, 1),
+                "one": cold(data, folder / "a1", one, 1),
                 "bare": in_worker(files),
-                "two": cold(data, room / "a2", one, 2),
+                "two": cold(data, folder / "a2", one, 2),
                 "script": plain,
-                "both": cold(data, room / "a3", "noise-classifier", 1),
+                "both": cold(data, folder / "a3", "noise-classifier", 1),
             },
             TURNS,
         )
@@ -134,16 +122,16 @@ def short(room: Path) -> list[Row]:
     ]
 
 
-def long(room: Path) -> list[Row]:
+def long(folder: Path) -> list[Row]:
     """Two-minute stereo files of each codec that has to be decoded."""
-    one = own_recipe(room / "one.toml", "one-format", "noise-classifier", ONE_FORMAT)
+    one = own_recipe(folder / "one.toml", "one-format", "noise-classifier", ONE_FORMAT)
     rows = []
     for suffix, count in LONG_FILES.items():
-        data = corpus(room / suffix, count, LONG, 44100, suffix=suffix, channels=2)
+        data = corpus(folder / suffix, count, LONG, 44100, suffix=suffix, channels=2)
         files = _files(data)
         with script(data, 1) as plain:
             calls = {
-                "ours": cold(data, room / "a4", one, 1),
+                "ours": cold(data, folder / "a4", one, 1),
                 "bare": in_worker(files),
                 "script": plain,
             }
@@ -158,88 +146,9 @@ def long(room: Path) -> list[Row]:
     return rows
 
 
-def nothing_to_do(room: Path) -> list[Row]:
-    """A second run over many tiny files."""
-    data = corpus(room / "tiny", TINY, 0.05, 8000)
-    small = {
-        "rate = 22050  ": "rate = 8000  ",
-        "hop = 512  ": "hop = 256  ",
-        "n_fft = 2048 ": "n_fft = 256 ",
-        "hop = 66048 ": "hop = 512 ",
-        "samples = 66048 ": "samples = 512 ",
-        "mels = 128": "mels = 16",
-    }
-    tiny = own_recipe(room / "tiny.toml", "tiny", "noise-classifier", small)
-    first = cold(data, room / "a5", tiny, 2)()
-
-    def again() -> float:
-        start = time.perf_counter()
-        if "nothing to do: all" not in command("features", data, room / "a5", tiny, 2):
-            raise RuntimeError("the second run found something to do")
-        return time.perf_counter() - start
-
-    taken = turns({"again": again}, TURNS)["again"]
-    ours, other = f"{1e6 * taken / TINY:.0f} ms per 1,000", f"{first:.1f} s the first time"
-    return [Row(f"run with nothing to do, {TINY} files", ours, other)]
-
-
-def mixtures(room: Path) -> list[Row]:
-    """Mixtures of speech and noise at five SNRs from decoded audio, on one worker."""
-    data, artifacts, name = room / "speech", room / "a6", "denoise-speech-snr"
-    lines = ["path,role,group"]
-    for i in range(SPEECH):
-        role = ("clean", "clean", "clean", "noise")[i % 4]
-        lines.append(f"{i:03d}.wav,{role},{role}{i}")
-        data.mkdir(exist_ok=True)
-        sf.write(data / f"{i:03d}.wav", sound(10**6 + i, 12.0, RATE), RATE)
-    (data / "melmill.csv").write_text("\n".join(lines) + "\n")
-    command("features", data, artifacts, name, 1)
-
-    def again() -> float:
-        shutil.rmtree(artifacts / name)
-        os.sync()
-        start = time.perf_counter()
-        command("shards", data, artifacts, name, 1)
-        return time.perf_counter() - start
-
-    taken = turns({"again": again}, TURNS)["again"]
-    index: dict[str, Any] = load_json(artifacts / name / "index.json")
-    made = sum(index["counts"]["examples"].values())
-    size = sum(shard["bytes"] for shard in (*index["shards"], *index["noise"]))
-    ours = f"{made / taken:.0f} mixtures/s"
-    return [Row("mixtures of 2 s at five SNRs, 1 worker", ours, f"{size / taken / 1e6:.0f} MB/s")]
-
-
-def start(room: Path) -> list[Row]:
-    """What the other rows leave out: interpreters that start."""
-    data = corpus(room / "few", 8, CLIP, 44100)
-
-    def call(*given: object) -> Callable[[], float]:
-        def run() -> float:
-            shutil.rmtree(room / "a7", ignore_errors=True)
-            began = time.perf_counter()
-            subprocess.run(
-                [sys.executable, "-m", "pipeline", *map(str, given)],
-                check=True, stdout=subprocess.DEVNULL,
-            )  # fmt: skip
-            return time.perf_counter() - began
-
-        return run
-
-    asked = ("--data", data, "--artifacts", room / "a7", "--recipe", "noise-classifier")
-    taken = turns({"help": call("--help"), "few": call("features", *asked, "--jobs", 1)}, TURNS)
-    return [
-        Row(
-            "start: a first run over 8 files, a new process and new workers",
-            f"{taken['few']:.2f} s",
-            f"{taken['help']:.2f} s for --help",
-        )
-    ]
-
-
 def run() -> list[Row]:
     rows = []
-    for part in (short, long, nothing_to_do, mixtures, start):
-        with tempfile.TemporaryDirectory(prefix="melmill-bench-") as room:
-            rows += part(Path(room))
+    for part in (short, long):
+        with room() as folder:
+            rows += part(folder)
     return rows

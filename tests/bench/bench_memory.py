@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 import psutil
 import soundfile as sf
 
-from tests.bench.common import CLASSES, Row, corpus, sound
+from tests.bench.common import CLASSES, Row, corpus, room, sound
 
 FEW = 150  # files of 3 s; the other corpus holds ten times as many
 EVERY = 0.02  # seconds between samples
@@ -85,15 +84,14 @@ def one_of(folder: Path, seconds: int) -> Path:
 
 
 def run() -> list[Row]:
-    with tempfile.TemporaryDirectory(prefix="melmill-bench-") as name:
-        room = Path(name)
-        many = corpus(room / "many", 10 * FEW, 3.0, 44100)
-        few = part_of(many, room / "few", FEW)
-        small, large = watch(few, room / "a", 2), watch(many, room / "a", 2)
+    with room() as folder:
+        many = corpus(folder / "many", 10 * FEW, 3.0, 44100)
+        few = part_of(many, folder / "few", FEW)
+        small, large = watch(few, folder / "a", 2), watch(many, folder / "a", 2)
         shutil.rmtree(many)
         shutil.rmtree(few)
-        brief = watch(one_of(room / "brief", 10), room / "a", 1)
-        hour = watch(one_of(room / "hour", HOUR), room / "a", 1)
+        brief = watch(one_of(folder / "brief", 10), folder / "a", 1)
+        hour = watch(one_of(folder / "hour", HOUR), folder / "a", 1)
     worker = max(small.worker, large.worker, brief.worker, hour.worker)
     more = hour.tree - brief.tree
     return [

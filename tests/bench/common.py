@@ -9,8 +9,9 @@ import contextlib
 import io
 import os
 import shutil
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -38,6 +39,13 @@ class Row:
         if self.ratio is None or self.target is None:
             return None
         return self.ratio <= self.target if self.at_most else self.ratio >= self.target
+
+
+@contextlib.contextmanager
+def room() -> Iterator[Path]:
+    """A temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="melmill-bench-") as name:
+        yield Path(name)
 
 
 def sound(seed: int, seconds: float, rate: int, channels: int = 1) -> np.ndarray:
