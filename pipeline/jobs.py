@@ -123,7 +123,7 @@ def _pool(
         **({"initializer": prepare, "initargs": (os.getpid(),)} if ours else {}),
     )
     try:
-        with _quiet():
+        with quiet():
             results = pool(calls)
     except (OSError, RuntimeError) as err:
         raise _NoPool(str(err)) from err
@@ -135,7 +135,7 @@ def _pool(
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Processes started here never see ^C, which a terminal sends to all of them: until they
     run `prepare` they would print a traceback each."""
     resource_tracker.ensure_running()  # starting it later would lift the mask again
