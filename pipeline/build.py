@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import jobs, schema, shards, statistics, store, tfrecord, tracks
+from pipeline import guard, jobs, schema, shards, stamps, statistics, store, tfrecord, tracks
 from pipeline import plan as planning
 from pipeline.corpus import Corpus
 from pipeline.errors import MelmillError
@@ -42,7 +42,7 @@ class Built:
 
 
 def build(
-    recipe: Recipe, corpus: Corpus, artifacts: Path, count: int, hashes: store.Hashes
+    recipe: Recipe, corpus: Corpus, artifacts: Path, count: int, hashes: stamps.Hashes
 ) -> Built:
     """Bring artifacts/<recipe> up to date."""
     began = time.monotonic()
@@ -67,7 +67,7 @@ def build(
     return built
 
 
-def current(folder: Path, fingerprint: str, hashes: store.Hashes) -> dict[str, Any] | None:
+def current(folder: Path, fingerprint: str, hashes: stamps.Hashes) -> dict[str, Any] | None:
     """The index as it stands, if it is of this fingerprint and every shard is whole."""
     try:
         index = store.load_sealed(folder / "index.json")
@@ -86,7 +86,7 @@ def _named(index: dict[str, Any]) -> set[str]:
     return {"index.json", *files, *index["receipts"]}
 
 
-def _sealed(receipt: Path, hashes: store.Hashes) -> bool:
+def _sealed(receipt: Path, hashes: stamps.Hashes) -> bool:
     """Whether a receipt is whole; read only if its stamp moved."""
     try:
         if not hashes.knows(receipt):
@@ -98,7 +98,7 @@ def _sealed(receipt: Path, hashes: store.Hashes) -> bool:
     return True
 
 
-def _whole(folder: Path, file: dict[str, Any], hashes: store.Hashes) -> bool:
+def _whole(folder: Path, file: dict[str, Any], hashes: stamps.Hashes) -> bool:
     try:
         path = store.inside(folder, file["path"])
         return path.stat().st_size == file["bytes"] and hashes.of(path) == file["sha256"]
@@ -157,7 +157,7 @@ def _places(
 
 
 def _carry_out(
-    wanted: list[Job], built: Built, hashes: store.Hashes, count: int, title: str
+    wanted: list[Job], built: Built, hashes: stamps.Hashes, count: int, title: str
 ) -> list[dict[str, Any]]:
     """The receipts of all jobs, in their order; only what is not there yet is made."""
     receipts: dict[str, dict[str, Any]] = {}
@@ -170,7 +170,7 @@ def _carry_out(
         else:
             only = tuple(f for f in job.only if receipt is None or f in lost)
             waiting.append(replace(job, only=only))
-    store.need_space(built.folder, sum(_estimate(job) for job in waiting))
+    guard.need_space(built.folder, sum(_estimate(job) for job in waiting))
     with Progress(title, len(waiting), "shard") as bar:
         for _, receipt in jobs.run(make_shard, waiting, count) if waiting else ():
             receipts[receipt["name"]] = receipt
@@ -184,7 +184,7 @@ def _carry_out(
     return [receipts[job.task.name] for job in wanted]
 
 
-def _standing(job: Job, hashes: store.Hashes) -> tuple[dict[str, Any] | None, set[str]]:
+def _standing(job: Job, hashes: stamps.Hashes) -> tuple[dict[str, Any] | None, set[str]]:
     """(the receipt of a finished task, formats whose file is missing or damaged)."""
     folder = Path(job.folder)
     path = folder / shards.name(job.task, "json")

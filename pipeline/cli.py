@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from pipeline import build, cookbook, corpus, decode, jobs, plan, scan, store, verify
+from pipeline import build, cookbook, corpus, decode, guard, jobs, plan, scan, stamps, store, verify
 from pipeline.errors import MelmillError, UsageError
 from pipeline.request import Request, options, request, where
 from pipeline.summary import summary
@@ -30,7 +30,7 @@ def cli() -> None:
 def scan_command(**given: Any) -> None:
     """Look at every file: id, header, label, group. Cheap when nothing changed."""
     asked = request(**given)
-    with store.lock(asked.artifacts):
+    with guard.lock(asked.artifacts):
         store.sweep_temps(asked.artifacts)
         _scan(asked)
 
@@ -59,7 +59,7 @@ def _scan(asked: Request) -> scan.Manifest:
 def decode_command(**given: Any) -> None:
     """Decode every file once into sealed packs (after `scan`)."""
     asked = request(**given)
-    with store.lock(asked.artifacts):
+    with guard.lock(asked.artifacts):
         _decode(asked, scan.read(asked.artifacts, asked.root()))
 
 
@@ -82,7 +82,7 @@ def _decode(asked: Request, manifest: scan.Manifest) -> corpus.Corpus:
 def shards_command(**given: Any) -> None:
     """Make the recipes' shards and indexes (after `decode`), and the summary."""
     asked = request(**given)
-    with store.lock(asked.artifacts):
+    with guard.lock(asked.artifacts):
         _shards(asked, _decode_quietly(asked))
 
 
@@ -103,7 +103,7 @@ def features_command(**given: Any) -> None:
 
 
 def _features(asked: Request) -> None:
-    with store.lock(asked.artifacts):
+    with guard.lock(asked.artifacts):
         store.sweep_temps(asked.artifacts)
         _shards(asked, _decode(asked, _scan(asked)))
 
@@ -130,7 +130,7 @@ def _shards(asked: Request, found: corpus.Corpus) -> None:
             f"this data cannot feed what was asked: {lacks}",
             do="tell more in a list (melmill.csv), or say ROLE= if all of it is of one role",
         )
-    hashes = store.Hashes(asked.artifacts / ".cache" / "hashes.json")
+    hashes = stamps.Hashes(asked.artifacts / ".cache" / "hashes.json")
     built = []
     try:
         for one in wanted:
@@ -147,7 +147,7 @@ def verify_command(**given: Any) -> None:
     """Check every shard against its index, its twin format, its labels and the splits; the decoded
     audio against its checksums, and the lists against each other."""
     asked = request(**given)
-    with store.lock(asked.artifacts):
+    with guard.lock(asked.artifacts):
         names = [one.name for one in cookbook.load(asked.recipes)] if asked.recipes else []
         report = verify.verify(asked.artifacts, names, asked.jobs)
         _forget(asked.artifacts, report)
@@ -163,7 +163,7 @@ def verify_command(**given: Any) -> None:
 
 
 def _forget(artifacts: Path, report: verify.Report) -> None:
-    known = [store.Hashes(artifacts / ".cache" / "hashes.json"), decode.marks(artifacts)]
+    known = [stamps.Hashes(artifacts / ".cache" / "hashes.json"), decode.marks(artifacts)]
     for hashes in known if report.damaged else ():
         for path in report.damaged:
             hashes.forget(path)
@@ -177,7 +177,7 @@ def clean_command(artifacts: str) -> None:
     root = Path(artifacts).resolve()
     if not root.is_dir():
         return
-    with store.lock(root):
+    with guard.lock(root):
         for name in sorted(os.listdir(root)):
             if store.ours(root / name):
                 store.remove_tree(root / name)

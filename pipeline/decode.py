@@ -6,22 +6,19 @@ again. Writes: pcm/<bits>.<key>.pcm, then pcm/index.json, which is the commit po
 """
 
 import contextlib
-import multiprocessing
 import os
-import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import buckets, code, codecs, jobs, store
+from pipeline import buckets, code, codecs, guard, stamps, store, suspects
 from pipeline.errors import MelmillError, Rejected
 from pipeline.pcm import Pack, PackWriter, Recording, check
 from pipeline.progress import Progress
 from pipeline.scan import Manifest, Record
 
 PACK = 32 << 20  # bytes of source files in one pack: what a kill can cost each worker
-PATIENCE = 60.0  # seconds a file may take, plus one for each of its MiB
 PASSING = {"changed", "unreadable"}  # reasons that may be gone by the next run
 
 
@@ -29,7 +26,7 @@ PASSING = {"changed", "unreadable"}  # reasons that may be gone by the next run
 class Source:
     id: str
     path: str  # absolute
-    stamp: store.Stamp | None  # as the scan saw it; None when its cache is gone
+    stamp: stamps.Stamp | None  # as the scan saw it; None when its cache is gone
     bytes: int
 
 
@@ -44,7 +41,7 @@ class Task:
     decoder: str
     sources: tuple[Source, ...]
     older: dict[str, str]  # id -> pack that holds it already
-    condemned: dict[str, tuple[str, str]]  # id -> why it is not tried again
+    condemned: suspects.Condemned
 
 
 @dataclass
@@ -68,14 +65,13 @@ def decode(manifest: Manifest, root: Path, artifacts: Path, count: int) -> Decod
     """Bring the packs of `artifacts`/pcm up to date with the manifest."""
     folder = artifacts / "pcm"
     notes = artifacts / ".cache" / "inside"
-    store.sweep(notes, set())
     plan = _plan(manifest, root, folder, notes)
     key = store.digest([task.key for task in plan])
     table = folder / "index.json"
     checked = marks(artifacts)
     decoded = _committed(table, key, plan, checked)
     if decoded is None:
-        store.need_space(folder, _estimate(manifest, {i for task in plan for i in task.older}))
+        guard.need_space(folder, _estimate(manifest, {i for task in plan for i in task.older}))
         decoded = _run(plan, folder, key, count, checked)
         store.write_if_changed(table, store.dump_json(store.seal(_index(decoded, plan, checked))))
     store.sweep(folder, {"index.json", *(task.name for task in plan)})
@@ -83,9 +79,9 @@ def decode(manifest: Manifest, root: Path, artifacts: Path, count: int) -> Decod
     return decoded
 
 
-def marks(artifacts: Path) -> store.Hashes:
+def marks(artifacts: Path) -> stamps.Hashes:
     """Which packs were found whole, and under which stamp."""
-    return store.Hashes(artifacts / ".cache" / "packs.json", check)
+    return stamps.Hashes(artifacts / ".cache" / "packs.json", check)
 
 
 def _plan(manifest: Manifest, root: Path, folder: Path, notes: Path) -> list[Task]:
@@ -140,7 +136,7 @@ def _estimate(manifest: Manifest, stored: set[str]) -> int:
 
 
 def _committed(
-    table: Path, key: str, plan: Sequence[Task], checked: store.Hashes
+    table: Path, key: str, plan: Sequence[Task], checked: stamps.Hashes
 ) -> Decoded | None:
     """The index as it stands, if it is the one wanted and every pack is there and whole."""
     try:
@@ -167,7 +163,7 @@ def stored(table: Path) -> tuple[Decoded, dict[str, str]]:
     return decoded, value["packs"]
 
 
-def _index(decoded: Decoded, plan: Sequence[Task], checked: store.Hashes) -> dict[str, Any]:
+def _index(decoded: Decoded, plan: Sequence[Task], checked: stamps.Hashes) -> dict[str, Any]:
     packs = {name: checked.of(decoded.folder / name) for name in sorted(t.name for t in plan)}
     number = {name: i for i, name in enumerate(packs)}
     rows = {
@@ -179,7 +175,7 @@ def _index(decoded: Decoded, plan: Sequence[Task], checked: store.Hashes) -> dic
     }  # fmt: skip
 
 
-def _run(plan: list[Task], folder: Path, key: str, count: int, checked: store.Hashes) -> Decoded:
+def _run(plan: list[Task], folder: Path, key: str, count: int, checked: stamps.Hashes) -> Decoded:
     decoded = Decoded(folder, key, {}, {}, {})
     waiting = []
     for task in plan:
@@ -198,7 +194,7 @@ def _run(plan: list[Task], folder: Path, key: str, count: int, checked: store.Ha
     return decoded
 
 
-def _take(task: Task, decoded: Decoded, checked: store.Hashes, final: bool = False) -> bool:
+def _take(task: Task, decoded: Decoded, checked: stamps.Hashes, final: bool = False) -> bool:
     """Add a finished pack; false if it is missing, damaged, or worth another try."""
     try:
         pack = Pack(Path(task.folder) / task.name)
@@ -220,97 +216,35 @@ def _take(task: Task, decoded: Decoded, checked: store.Hashes, final: bool = Fal
 
 def _packs(waiting: list[Task], count: int) -> Iterator[tuple[Task, list[str]]]:
     """Make packs in workers. A file that kills its worker is tried once more alone, then left."""
-    condemned: dict[str, tuple[str, str]] = {}
-    left = {task.name: task for task in waiting}
-    while left:
-        tasks = [replace(task, condemned=dict(condemned)) for task in left.values()]
-        found: dict[str, tuple[str, str]] = {}
-
-        def recover(tasks: list[Task] = tasks, found: dict[str, tuple[str, str]] = found) -> None:
-            found.update(_culprits(tasks))
-            if found:
-                raise _Found
-
-        try:
-            for index, fresh in jobs.run(make_pack, tasks, count, recover):
-                del left[tasks[index].name]
-                yield tasks[index], fresh
-        except _Found:
-            condemned |= found
+    tasks = {task.name: task for task in waiting}
+    files = {source.path: source.bytes for task in waiting for source in task.sources}
+    notes = Path(waiting[0].notes) if waiting else Path()
+    for name, fresh in suspects.run(make_pack, tasks, count, notes, files, listen) if tasks else ():
+        yield tasks[name], fresh
 
 
-class _Found(Exception):
-    """A file that kills its worker was found: plan the remaining packs without it."""
-
-
-def _culprits(tasks: list[Task]) -> dict[str, tuple[str, str]]:
-    """Which files, noted by dead workers, kill a process of their own too."""
-    sources = {source.id: source for task in tasks for source in task.sources}
-    found = {}
-    for note in sorted(Path(tasks[0].notes).glob("*")):
-        source = sources.get(note.read_text()[:64])
-        store.remove(note)
-        exitcode = _alone(source) if source else 0
-        if source and exitcode == -signal.SIGALRM:
-            found[source.id] = ("timeout", f"over {_limit(source):.0f} s")
-        elif source and exitcode < 0:
-            found[source.id] = ("decoder_crash", f"signal {-exitcode}")
-    return found
-
-
-def _alone(source: Source) -> int:
-    """Decode one file in a fresh process and throw the samples away; its exit code."""
-    process = multiprocessing.get_context("spawn").Process(target=_listen, args=(source,))
-    process.start()
-    process.join()
-    return process.exitcode or 0
-
-
-def _listen(source: Source) -> None:
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, _limit(source))
-    with contextlib.suppress(Rejected), codecs.open_sound(Path(source.path)) as r:
-        for _ in r.blocks():
+def listen(path: str) -> None:
+    """Decode a file and throw the samples away."""
+    with codecs.open_sound(Path(path)) as reader:
+        for _ in reader.blocks():
             pass
-
-
-def _limit(source: Source) -> float:
-    return PATIENCE + source.bytes / (1 << 20)
-
-
-@contextlib.contextmanager
-def _timed(source: Source) -> Iterator[None]:
-    """Let the kernel end this worker if a decoder hangs: Python's own handlers would wait."""
-    if not jobs.in_worker():
-        yield
-        return
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, _limit(source))
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def make_pack(task: Task) -> list[str]:
     """Write one pack; returns the ids that were decoded rather than copied. Runs in a worker."""
     folder = Path(task.folder)
-    note = Path(task.notes) / str(os.getpid())
-    note.parent.mkdir(parents=True, exist_ok=True)
     older = _open_older(task)
     fresh: list[str] = []
-    with store.sealed(folder / task.name, hashed=False) as sink, open(note, "wb", 0) as inside:
+    whole = store.sealed(folder / task.name, hashed=False)
+    with suspects.Watch(task.notes) as watch, whole as sink:
         writer = PackWriter(sink, task.key, task.decoder)
         for source in task.sources:
-            if source.id in task.condemned:
-                writer.rejected[source.id] = task.condemned[source.id]
+            if source.path in task.condemned:
+                writer.rejected[source.id] = task.condemned[source.path]
             elif not _copy(writer, source, older):
                 fresh.append(source.id)
-                inside.seek(0)  # ids are of one length; truncating a file costs 0.1 ms on ext4
-                inside.write(source.id.encode())
-                _decode_one(writer, source)
+                _decode_one(writer, source, watch)
         writer.close()
-    store.remove(note)
     return fresh
 
 
@@ -341,15 +275,16 @@ def _copy(writer: PackWriter, source: Source, older: dict[str, Pack]) -> bool:
     return True
 
 
-def _decode_one(writer: PackWriter, source: Source) -> None:
+def _decode_one(writer: PackWriter, source: Source, watch: suspects.Watch) -> None:
     try:
-        before = store.stamp(os.lstat(source.path))
-        if before != source.stamp and store.sha256_file(Path(source.path)) != source.id:
+        before = stamps.stamp(os.lstat(source.path))
+        if before != source.stamp and stamps.sha256_file(Path(source.path)) != source.id:
             raise Rejected("changed", "written to since the scan: run the same command again")
-        with _timed(source), codecs.open_sound(Path(source.path)) as reader:
+        inside = watch.inside(source.path, source.bytes)
+        with inside, codecs.open_sound(Path(source.path)) as reader:
             sound = reader.sound
             writer.add(source.id, sound.rate, sound.codec, sound.store, reader.blocks())
-        if store.stamp(os.lstat(source.path)) != before:
+        if stamps.stamp(os.lstat(source.path)) != before:
             del writer.recordings[source.id]
             raise Rejected("changed", "written to while it was decoded: run the same command again")
     except Rejected as why:

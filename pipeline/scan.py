@@ -15,14 +15,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import code, codecs, jobs, layouts, store
+from pipeline import code, codecs, layouts, stamps, store, suspects
 from pipeline.errors import MelmillError, Rejected
 from pipeline.progress import Progress
+from pipeline.stamps import Stamp
+from pipeline.walk import NEVER, Found, walk
 
 SCHEMA = 1
 CHUNK_BYTES = 64 << 20  # bytes hashed by one task
 CHUNK_FILES = 500
-NEVER: store.Stamp = (0, 0, 0, 0)  # no file has it
 SAVE_EVERY = 30.0  # seconds between saves of the cache: what a kill costs at most
 
 
@@ -58,69 +59,53 @@ class Manifest:
     records: list[Record]
     key: str = ""  # sha256 of the manifest's bytes
     ignored: int = 0  # files that are not audio by their name
-    stamps: dict[str, store.Stamp] = field(default_factory=dict)
+    stamps: dict[str, Stamp] = field(default_factory=dict)
 
     def used(self) -> list[Record]:
         return [record for record in self.records if not record.reject]
 
 
-Found = tuple[str, store.Stamp, str]  # path, stamp, "" or why it is no regular file
+@dataclass(frozen=True)
+class Look:
+    """A few files to hash and probe."""
+
+    root: str
+    notes: str  # folder where a worker notes which file it is inside
+    paths: tuple[str, ...]
+    condemned: suspects.Condemned
 
 
-def walk(root: Path) -> tuple[list[Found], list[str]]:
-    """(files with an audio suffix, all regular files). Links are listed, never followed."""
-    audio: list[Found] = []
-    every: list[str] = []
-    waiting = [""]
-    while waiting:
-        prefix = waiting.pop()
-        try:
-            entries = list(os.scandir(root / prefix))
-        except OSError as err:
-            audio.append((prefix.rstrip("/"), NEVER, f"unreadable:{err.strerror}"))
-            continue
-        for entry in entries:
-            if entry.name.startswith(".") or entry.name == "__MACOSX":
-                continue
-            path = prefix + entry.name
-            try:
-                status = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:  # gone since the line above
-                continue
-            heard = os.path.splitext(entry.name)[1].lower() in codecs.EXTENSIONS
-            if stat.S_ISDIR(status.st_mode):
-                waiting.append(path + "/")
-            elif stat.S_ISREG(status.st_mode):
-                every.append(path)
-                if heard:
-                    audio.append((path, store.stamp(status), ""))
-            elif heard or (stat.S_ISLNK(status.st_mode) and os.path.isdir(root / path)):
-                what = "a link, not followed" if stat.S_ISLNK(status.st_mode) else "no file"
-                audio.append((path, store.stamp(status), f"not_regular:{what}"))
-    return sorted(audio), sorted(every)
-
-
-def look(task: tuple[str, list[str]]) -> list[tuple[str, store.Stamp, dict[str, Any]]]:
+def look(task: Look) -> list[tuple[str, Stamp, dict[str, Any]]]:
     """Hash and probe a few files; runs in a worker."""
-    root, paths = task
-    return [_look_at(os.path.join(root, path), path) for path in paths]
+    with suspects.Watch(task.notes) as watch:
+        return [_look_at(path, task, watch) for path in task.paths]
 
 
-def _look_at(full: str, path: str) -> tuple[str, store.Stamp, dict[str, Any]]:
-    mark = NEVER
+def probe(path: str) -> None:
+    codecs.probe(Path(path))
+
+
+def _look_at(path: str, task: Look, watch: suspects.Watch) -> tuple[str, Stamp, dict[str, Any]]:
+    mark, full = NEVER, os.path.join(task.root, path)
     try:
         before = os.lstat(full)
-        mark = store.stamp(before)
+        mark = stamps.stamp(before)
         if not stat.S_ISREG(before.st_mode):
             raise Rejected("not_regular", "no longer a regular file")
-        ident = store.sha256_file(Path(full))
+        ident = stamps.sha256_file(Path(full))
         seen: dict[str, Any] = {"id": ident, "bytes": before.st_size}
         try:
-            sound = codecs.probe(Path(full))
+            if full in task.condemned:
+                raise Rejected(*task.condemned[full])
+            with watch.inside(full, before.st_size):
+                sound = codecs.probe(Path(full))
+        except MemoryError:
+            reason = {"reject": "decoder_error", "detail": "asked for more memory than it may"}
+            return path, mark, seen | reason
         except Rejected as why:
             tried = NEVER if why.code in ("unreadable", "missing") else mark
             return path, tried, {**seen, "reject": why.code, "detail": why.detail}
-        if store.stamp(os.lstat(full)) != mark:
+        if stamps.stamp(os.lstat(full)) != mark:
             raise Rejected("changed", "written to while it was being read")
     except Rejected as why:
         return path, mark, {"reject": why.code, "detail": why.detail}
@@ -136,7 +121,7 @@ class Cache:
     def __init__(self, path: Path, root: Path) -> None:
         self.path = path
         self.head = {"root": os.fspath(root), "code": _version()}
-        self.table: dict[str, tuple[store.Stamp, dict[str, Any]]] = {}
+        self.table: dict[str, tuple[Stamp, dict[str, Any]]] = {}
         self.saved = time.monotonic()
         self.dirty = False
         try:
@@ -147,7 +132,7 @@ class Cache:
         except (OSError, MelmillError, KeyError, TypeError, ValueError, AttributeError):
             pass  # a missing or damaged cache costs time only
 
-    def put(self, path: str, mark: store.Stamp, seen: dict[str, Any]) -> None:
+    def put(self, path: str, mark: Stamp, seen: dict[str, Any]) -> None:
         self.table[path] = (mark, seen)
         self.dirty = True
         if time.monotonic() - self.saved > SAVE_EVERY:
@@ -160,7 +145,7 @@ class Cache:
 
     def save(self) -> None:
         if self.dirty:
-            store.settle(max((mark[2] for mark, _ in self.table.values()), default=0))
+            stamps.settle(max((mark[2] for mark, _ in self.table.values()), default=0))
             value = store.seal({"head": self.head, "files": self.table})
             store.write_bytes(self.path, store.dump_json(value))
         self.saved, self.dirty = time.monotonic(), False
@@ -191,13 +176,13 @@ def scan(root: Path, artifacts: Path, layout: str, role: str, count: int) -> Man
     listing = layouts.read_listing(root, every, codecs.EXTENSIONS, layout=layout, role=role)
     heard = {path for path, _, _ in found}
     extra = {e.path for e in listing.entries} & set(every) - heard
-    found += [(path, store.stamp(os.lstat(root / path)), "") for path in sorted(extra)]
+    found += [(path, stamps.stamp(os.lstat(root / path)), "") for path in sorted(extra)]
     cache = Cache(artifacts / ".cache" / "scan.json", root)
     _refresh(cache, root, found, count)
     records = _records(found, cache, listing)
-    stamps = {path: mark for path, mark, _ in found}
+    marks = {path: mark for path, mark, _ in found}
     ignored = len(set(every) - heard - extra)
-    manifest = Manifest(listing.layout, records, ignored=ignored, stamps=stamps)
+    manifest = Manifest(listing.layout, records, ignored=ignored, stamps=marks)
     manifest.key = write(artifacts / "manifest.jsonl", manifest)
     return manifest
 
@@ -207,9 +192,16 @@ def _refresh(cache: Cache, root: Path, found: Sequence[Found], count: int) -> No
     cache.prune({path for path, _, _ in found})
     marks = {path: mark for path, mark, problem in found if not problem}
     stale = [p for p, mark in marks.items() if cache.table.get(p, (None,))[0] != mark]
-    tasks = [(os.fspath(root), chunk) for chunk in _chunks(stale, {p: marks[p][0] for p in stale})]
+    sizes = {path: marks[path][0] for path in stale}
+    notes = cache.path.parent / "inside"
+    tasks = {
+        chunk[0]: Look(os.fspath(root), os.fspath(notes), tuple(chunk), {})
+        for chunk in _chunks(stale, sizes)
+    }
+    files = {os.path.join(root, path): size for path, size in sizes.items()}
+    found_in = suspects.run(look, tasks, count, notes, files, probe) if tasks else ()
     with Progress("scan", len(stale)) as bar:
-        for _, rows in jobs.run(look, tasks, count) if tasks else ():
+        for _, rows in found_in:
             for path, mark, seen in rows:
                 cache.put(path, mark, seen)
             bar.step(len(rows), sum(s.get("frames", 0) / s.get("rate", 1) for _, _, s in rows))
@@ -283,8 +275,8 @@ def read(artifacts: Path, root: Path) -> Manifest:
         raise MelmillError(f"damaged manifest ({err})", where=path, do="run `make scan`") from err
     key = hashlib.sha256(data).hexdigest()
     table = Cache(artifacts / ".cache" / "scan.json", root).table
-    stamps = {name: mark for name, (mark, _) in table.items()}
-    return Manifest(head["layout"], records, key, head["ignored"], stamps)
+    marks = {name: mark for name, (mark, _) in table.items()}
+    return Manifest(head["layout"], records, key, head["ignored"], marks)
 
 
 def _tuples(row: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import examples, hdf5, schema, statistics, store, tfrecord, tracks
+from pipeline import examples, hdf5, schema, stamps, statistics, store, tfrecord, tracks
 from pipeline.errors import MelmillError
 from pipeline.fields import Field
 from pipeline.items import Task
@@ -61,7 +61,7 @@ def _pack(path: str) -> Pack:
 @functools.lru_cache(maxsize=4096)
 def _checked(path: str, sha256: str) -> Path:
     """A noise shard whose hash was compared once by this process."""
-    if store.sha256_file(Path(path)) != sha256:
+    if stamps.sha256_file(Path(path)) != sha256:
         raise MelmillError("damaged noise shard", where=path, do="run the same command again")
     return Path(path)
 

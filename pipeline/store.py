@@ -1,34 +1,27 @@
 """Every path and every write goes through here.
 
-Reads: bytes of files, a stat cache. Does: atomic writes (temp, fsync, rename, fsync of the
-folder), the run lock, path checks, content hashes that are re-read only when a file's stamp moved.
+Reads: JSON of ours. Does: atomic writes (temp, fsync, rename, fsync of the folder), path checks,
+seals that tell a damaged file from a good one, sweeping.
 Writes: whatever it is given, under the artifacts root only.
 """
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import io
 import json
 import os
 import shutil
 import signal
-import socket
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from pipeline.errors import MelmillError
 
 TEMP = ".tmp-"  # every unfinished file's name starts so; a run sweeps them under the lock
-READ = 1 << 20  # bytes per read when hashing: past this size the read call no longer matters
-SPARE = 64 << 20  # bytes left free on the volume, so that logs and other programs go on
 
 _fault_counts: dict[str, int] = {}
 
@@ -264,147 +257,8 @@ def sweep_temps(root: Path) -> None:
                 remove(Path(folder) / name)
 
 
-def need_space(folder: Path, need: int) -> None:
-    """Refuse to start what cannot fit on the volume of `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
-    if need + SPARE > free:
-        raise MelmillError(
-            "too little disk space",
-            where=folder,
-            expected=f"about {(need + SPARE) >> 20} MiB",
-            got=f"{free >> 20} MiB free",
-            do="free some space or set ARTIFACTS= to a larger disk",
-        )
-
-
-def _need_writable(root: Path) -> None:
-    """Fail at the start of a run, not hours later. Asks the kernel, so that nothing is written."""
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as err:
-        raise write_error(root, err) from err
-    if not os.access(root, os.W_OK | os.X_OK):
-        raise write_error(root, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
-
-
-def _holder(descriptor: int) -> str:
-    """Who holds the lock, from the kernel's own table: nothing is written to name ourselves."""
-    inode = os.fstat(descriptor).st_ino
-    with contextlib.suppress(OSError, ValueError, IndexError, psutil.Error):
-        for line in Path("/proc/locks").read_text().splitlines():
-            words = line.split()
-            if words[1] == "FLOCK" and int(words[5].split(":")[2]) == inode:
-                process = psutil.Process(int(words[4]))
-                since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(process.create_time()))
-                command = " ".join(" ".join(process.cmdline()[-6:]).split())
-                return f"'{command}', process {process.pid} on {socket.gethostname()} since {since}"
-    return "a process that this machine cannot name"
-
-
-@contextlib.contextmanager
-def lock(root: Path) -> Iterator[None]:
-    """Hold `root`/.lock for one run. A second run is refused at once and told who holds it.
-
-    flock, not a pid file: the kernel frees it when the holder dies, however it dies.
-    """
-    _need_writable(root)
-    descriptor = os.open(root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as err:
-            raise MelmillError(
-                "another run is using this folder",
-                where=root,
-                got=_holder(descriptor),
-                do="wait for it, stop it, or set ARTIFACTS= to another folder",
-            ) from err
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def sha256_file(path: Path) -> str:
-    result = hashlib.sha256()
-    with open(path, "rb", buffering=0) as file:
-        while chunk := file.read(READ):
-            result.update(chunk)
-    return result.hexdigest()
-
-
-Stamp = tuple[int, int, int, int]
-
-
-def stamp(status: os.stat_result) -> Stamp:
-    """What must be unchanged for a file not to be read again.
-
-    ctime is the kernel's own clock: a tool can set mtime back, but not ctime.
-    """
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
-
-
-def settle(newest_ctime_ns: int) -> None:
-    """Wait until a later change of a file must show in its ctime.
-
-    A file changed twice within one tick of the file system's clock shows one stamp. Kernel
-    ticks are at most 10 ms; a stamp of whole seconds tells of a file system that counts in those.
-    """
-    tick = 2_000_000_000 if newest_ctime_ns % 1_000_000_000 == 0 else 20_000_000
-    wait = newest_ctime_ns + tick - time.time_ns()
-    if 0 < wait <= tick:
-        time.sleep(wait / 1e9)
-
-
-class Hashes:
-    """What `read` says of a file (its sha256), asked again only when its stamp moved.
-
-    Lives in one JSON file.
-    """
-
-    def __init__(self, path: Path, read: Callable[[Path], str] = sha256_file) -> None:
-        self.path = path
-        self.read = read
-        self.known: dict[str, tuple[Stamp, str]] = {}
-        self.seen: dict[str, tuple[Stamp, str]] = {}
-        with contextlib.suppress(OSError, MelmillError, ValueError, TypeError, AttributeError):
-            for name, (mark, sha) in load_json(path).items():
-                self.known[name] = (tuple(mark), str(sha))
-        self.stored = dict(self.known)
-
-    def learn(self, path: Path, sha: str) -> None:
-        """Take the hash of a file that this run has just written."""
-        self.seen[os.fspath(path)] = (stamp(os.stat(path)), sha)
-
-    def knows(self, path: Path) -> bool:
-        """Whether the file was read under the stamp that it has now."""
-        found = self.seen.get(os.fspath(path)) or self.known.get(os.fspath(path))
-        return found is not None and found[0] == stamp(os.stat(path))
-
-    def of(self, path: Path) -> str:
-        name = os.fspath(path)
-        mark = stamp(os.stat(path))
-        found = self.seen.get(name) or self.known.get(name)
-        if found is None or found[0] != mark:
-            found = (mark, self.read(path))
-        self.seen[name] = found
-        return found[1]
-
-    def forget(self, path: Path) -> None:
-        self.seen.pop(os.fspath(path), None)
-        self.known.pop(os.fspath(path), None)
-
-    def save(self) -> None:
-        """Store what is known now; files that are gone are left out."""
-        table = {n: row for n, row in (self.known | self.seen).items() if os.path.exists(n)}
-        if table == self.stored:
-            return
-        settle(max((mark[2] for mark, _ in table.values()), default=0))
-        write_bytes(self.path, dump_json(table))
 
 
 def say(text: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import scan
+from pipeline import scan, stamps
 from pipeline.errors import MelmillError
 from tests import corpus, here
 from training.index import DataError, load_index
@@ -232,7 +232,7 @@ def _believe(world: World, path: Path) -> None:
         cache = world.artifacts / ".cache" / name
         table = here.json.loads(cache.read_text())
         if os.fspath(path) in table:
-            table[os.fspath(path)][0] = list(here.store.stamp(path.stat()))
+            table[os.fspath(path)][0] = list(stamps.stamp(path.stat()))
             cache.write_text(here.json.dumps(table))
 
 

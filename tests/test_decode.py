@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from pipeline import codecs, decode, jobs, scan, store
+from pipeline import codecs, decode, guard, jobs, scan, stamps, suspects
 from pipeline.decode import Decoded
 from pipeline.errors import MelmillError
 from pipeline.pcm import Pack, Recording
@@ -49,7 +49,7 @@ class Bench:
         return {path.name: path.read_bytes() for path in found.folder.glob("*.pcm")}
 
     def rejects(self, found: Decoded) -> dict[str, str]:
-        name = {store.sha256_file(p): p.name for p in self.data.iterdir()}
+        name = {stamps.sha256_file(p): p.name for p in self.data.iterdir()}
         return {name.get(ident, "gone"): why for ident, (why, _) in found.rejected.items()}
 
 
@@ -74,7 +74,7 @@ def _probe(real: Callable[[Path], codecs.Reader], path: Path) -> codecs.Sound:
 
 
 def sound(found: Decoded, path: Path) -> np.ndarray:
-    ident = store.sha256_file(path)
+    ident = stamps.sha256_file(path)
     pack = Pack(found.folder / found.packs[ident])
     return pack.native(ident, 0, 1 << 40)
 
@@ -156,9 +156,9 @@ def test_a_damaged_recording_alone_is_decoded_again(bench: Bench) -> None:
     found = bench.decode()
     before = bench.packs(found)
     name = max(before, key=lambda name: list(found.packs.values()).count(name))
-    victim = next(p for p in paths if found.packs[store.sha256_file(p)] == name)
+    victim = next(p for p in paths if found.packs[stamps.sha256_file(p)] == name)
     raw = bytearray(before[name])
-    raw[found.recordings[store.sha256_file(victim)].offset + 100] ^= 4
+    raw[found.recordings[stamps.sha256_file(victim)].offset + 100] ^= 4
     (found.folder / name).write_bytes(raw)
     bench.add("new.wav", 99)  # whatever bucket it falls in
     after = bench.decode()
@@ -288,7 +288,7 @@ def test_bad_files_are_rejected_one_by_one(bench: Bench) -> None:
     found = bench.decode()
     assert bench.rejects(found)["nan.wav"] == "not_finite"
     assert bench.rejects(found)["cut.flac"] in ("truncated", "decoder_error")
-    assert list(found.recordings) == [store.sha256_file(good)]
+    assert list(found.recordings) == [stamps.sha256_file(good)]
 
 
 def test_a_folder_swapped_for_a_link_is_not_followed(bench: Bench, tmp_path: Path) -> None:
@@ -315,15 +315,15 @@ def test_a_file_swapped_for_a_link_is_not_followed(bench: Bench, tmp_path: Path)
 
 def dying(bench: Bench, name: str) -> Callable[..., Iterator[tuple[int, Any]]]:
     """jobs.run whose pool dies inside the file of this name until that file is left out."""
-    ident = store.sha256_file(bench.data / name)
+    path = os.fspath(bench.data / name)
 
     def run(
         function: Any, tasks: list[decode.Task], count: int, recover: Callable[[], None]
     ) -> Iterator[tuple[int, Any]]:
         for index, task in enumerate(tasks):
-            if ident not in task.condemned and any(s.id == ident for s in task.sources):
+            if path not in task.condemned and any(s.path == path for s in task.sources):
                 Path(task.notes).mkdir(parents=True, exist_ok=True)
-                (Path(task.notes) / "12345").write_text(ident)
+                (Path(task.notes) / "12345").write_text(suspects.name(path))
                 recover()
             yield index, function(task)
 
@@ -342,11 +342,12 @@ def test_a_file_that_kills_alone_too_is_left_out(
     manifest = bench.scan()
     alone: list[str] = []
 
-    def tried(source: decode.Source) -> int:
-        alone.append(Path(source.path).name)
+    def tried(path: str, size: int, attempt: Callable[[str], None]) -> int:
+        alone.append(Path(path).name)
+        assert (size, attempt) == (Path(path).stat().st_size, decode.listen)
         return exitcode
 
-    monkeypatch.setattr(decode, "_alone", tried)
+    monkeypatch.setattr(suspects, "alone", tried)
     monkeypatch.setattr(jobs, "run", dying(bench, "2.wav"))
     found = bench.decode(manifest)
     assert alone == ["2.wav"]
@@ -360,12 +361,11 @@ def test_a_file_alone_in_a_process_of_its_own(bench: Bench, tmp_path: Path) -> N
     path = bench.add("a.wav", 1)
     (tmp_path / "page.wav").write_bytes(b"<html></html>")
     for each in (path, tmp_path / "page.wav"):
-        assert decode._alone(decode.Source("", os.fspath(each), None, 0)) == 0
+        assert suspects.alone(os.fspath(each), 0, decode.listen) == 0
 
 
 def test_a_pool_that_died_before_any_file_names_none(tmp_path: Path) -> None:
-    task = decode.Task("", os.fspath(tmp_path / "none"), "", "", "", (), {}, {})
-    assert decode._culprits([task]) == {}
+    assert suspects.culprits(tmp_path / "none", {"a.wav": 1}, decode.listen) == {}
 
 
 # ------------------------------------------------------------------ twins and estimates
@@ -376,7 +376,7 @@ def test_the_same_samples_in_another_container_are_a_twin(bench: Bench) -> None:
     second = bench.add("b.flac", 1)
     third = bench.add("c.wav", 1, seconds=0.49)
     found = bench.decode()
-    a, b, c = map(store.sha256_file, (first, second, third))
+    a, b, c = map(stamps.sha256_file, (first, second, third))
     assert len({a, b, c}) == 3
     assert decode.twins(found, [a, b, c]) == {b: a}
     assert decode.twins(found, [b, c, a]) == {a: b}
@@ -386,7 +386,7 @@ def test_the_same_samples_in_another_container_are_a_twin(bench: Bench) -> None:
 def test_equal_checksums_are_not_taken_for_equal_sound(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    a, b = (store.sha256_file(bench.add(f"{k}.wav", k)) for k in range(2))
+    a, b = (stamps.sha256_file(bench.add(f"{k}.wav", k)) for k in range(2))
     found = bench.decode()
     monkeypatch.setattr(Recording, "sound", lambda self: "the same")
     assert decode.twins(found, [a, b]) == {}
@@ -407,7 +407,7 @@ def test_too_little_space_stops_before_the_first_file(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.add("a.wav", 1)
-    monkeypatch.setattr(store, "SPARE", 1 << 60)
+    monkeypatch.setattr(guard, "SPARE", 1 << 60)
     with pytest.raises(MelmillError, match="too little disk space"):
         bench.decode()
     assert bench.opened == []

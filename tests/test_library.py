@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline import extract, hdf5, jobs, store
+from pipeline import extract, hdf5, jobs, stamps
 from pipeline.cookbook import load
 from pipeline.errors import UsageError
 from pipeline.fields import Field
@@ -59,7 +59,7 @@ def test_the_numbers_are_those_of_the_shards(tmp_path: Path) -> None:
     files = sorted(p for p in data.rglob("*") if p.suffix in (".wav", ".flac", ".ogg", ".mp3"))
     seen = 0
     for found in extract(files, recipe, count=2, quiet=True):
-        ident = store.sha256_file(Path(found.path))[:32].encode()
+        ident = stamps.sha256_file(Path(found.path))[:32].encode()
         for row, start in enumerate(found.starts if found.ok else ()):
             if (ident, int(start)) in stored:
                 for name, array in found.features.items():

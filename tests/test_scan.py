@@ -8,12 +8,13 @@ import os
 import unicodedata
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile as sf
 
-from pipeline import codecs, jobs, layouts, scan, store
+from pipeline import codecs, jobs, layouts, scan, stamps
 from pipeline.errors import REASONS, MelmillError, UsageError
 from pipeline.scan import Manifest, Record
 from tests import inline
@@ -25,9 +26,9 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
     real = scan._look_at
 
-    def counted(full: str, path: str) -> tuple[str, store.Stamp, dict[str, object]]:
+    def counted(path: str, *more: Any) -> tuple[str, stamps.Stamp, dict[str, Any]]:
         found.append(path)
-        return real(full, path)
+        return real(path, *more)
 
     monkeypatch.setattr(scan, "_look_at", counted)
     monkeypatch.setattr(jobs, "run", inline.run)
@@ -63,7 +64,7 @@ def test_a_record_says_what_the_file_is(data: Path, looked: list[str]) -> None:
     path = tone(data / "dog" / "a.wav")
     (record,) = run(data).records
     assert record == Record(
-        "dog/a.wav", id=store.sha256_file(path), bytes=path.stat().st_size, codec="WAV/PCM_16",
+        "dog/a.wav", id=stamps.sha256_file(path), bytes=path.stat().st_size, codec="WAV/PCM_16",
         rate=16000, channels=1, frames=4000, store="int16", role="labelled", label="dog",
     )  # fmt: skip
 
@@ -302,7 +303,7 @@ def test_what_the_system_refused_is_tried_again(
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "sha256_file", refuse)
+        patch.setattr(stamps, "sha256_file", refuse)
         found = run(data)
     assert rejects(found) == {"a.wav": "unreadable"}
     assert found.records[0].detail == "Input/output error"

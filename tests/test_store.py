@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import store
+from pipeline import guard, stamps, store
 from pipeline.errors import MelmillError
 
 
@@ -189,7 +189,7 @@ class Reads(list[str]):
 
     def __call__(self, path: Path) -> str:
         self.append(path.name)
-        return store.sha256_file(path)
+        return stamps.sha256_file(path)
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ def test_an_unchanged_file_is_hashed_once(tmp_path: Path, reads: Reads) -> None:
     path, table = tmp_path / "a", tmp_path / "hashes.json"
     path.write_bytes(b"abc")
     for _ in range(2):
-        hashes = store.Hashes(table, reads)
+        hashes = stamps.Hashes(table, reads)
         assert hashes.of(path) == hashlib.sha256(b"abc").hexdigest()
         assert hashes.of(path) == hashlib.sha256(b"abc").hexdigest()
         hashes.save()
@@ -211,7 +211,7 @@ def test_an_unchanged_file_is_hashed_once(tmp_path: Path, reads: Reads) -> None:
 def test_an_edit_that_restores_the_mtime_is_seen(tmp_path: Path, reads: Reads) -> None:
     path, table = tmp_path / "a", tmp_path / "hashes.json"
     path.write_bytes(b"abc")
-    hashes = store.Hashes(table, reads)
+    hashes = stamps.Hashes(table, reads)
     hashes.of(path)
     hashes.save()  # waits until the clock of the file system has moved on
     before = path.stat()
@@ -219,7 +219,7 @@ def test_an_edit_that_restores_the_mtime_is_seen(tmp_path: Path, reads: Reads) -
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     after = path.stat()
     assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
-    assert store.Hashes(table, reads).of(path) == hashlib.sha256(b"abd").hexdigest()
+    assert stamps.Hashes(table, reads).of(path) == hashlib.sha256(b"abd").hexdigest()
     assert reads == ["a", "a"]
 
 
@@ -228,48 +228,48 @@ def test_a_file_swapped_by_rename_is_seen(tmp_path: Path, reads: Reads) -> None:
     for name, data in (("a", b"abc"), ("b", b"xyz")):
         (tmp_path / name).write_bytes(data)
         os.utime(tmp_path / name, ns=(1, 1))
-    hashes = store.Hashes(table, reads)
+    hashes = stamps.Hashes(table, reads)
     hashes.of(path)
     hashes.save()
     (tmp_path / "b").rename(path)
-    assert store.Hashes(table, reads).of(path) == hashlib.sha256(b"xyz").hexdigest()
+    assert stamps.Hashes(table, reads).of(path) == hashlib.sha256(b"xyz").hexdigest()
 
 
 def test_what_was_just_written_need_not_be_read(tmp_path: Path, reads: Reads) -> None:
     path, table = tmp_path / "a", tmp_path / "hashes.json"
-    hashes = store.Hashes(table, reads)
+    hashes = stamps.Hashes(table, reads)
     hashes.learn(path, store.write_bytes(path, b"abc"))
     hashes.save()
-    assert store.Hashes(table, reads).of(path) == hashlib.sha256(b"abc").hexdigest()
+    assert stamps.Hashes(table, reads).of(path) == hashlib.sha256(b"abc").hexdigest()
     assert reads == []
 
 
 def test_forgotten_means_read_again(tmp_path: Path, reads: Reads) -> None:
     path, table = tmp_path / "a", tmp_path / "hashes.json"
     path.write_bytes(b"abc")
-    hashes = store.Hashes(table, reads)
+    hashes = stamps.Hashes(table, reads)
     hashes.of(path)
     hashes.save()
-    hashes = store.Hashes(table, reads)
+    hashes = stamps.Hashes(table, reads)
     hashes.forget(path)
     hashes.save()
-    store.Hashes(table, reads).of(path)
+    stamps.Hashes(table, reads).of(path)
     assert reads == ["a", "a"]
 
 
 def test_gone_files_leave_the_table_and_nothing_new_writes_nothing(tmp_path: Path) -> None:
     path, table = tmp_path / "a", tmp_path / "hashes.json"
     path.write_bytes(b"abc")
-    hashes = store.Hashes(table)
+    hashes = stamps.Hashes(table)
     hashes.of(path)
     hashes.save()
     inode = table.stat().st_ino
-    again = store.Hashes(table)
+    again = stamps.Hashes(table)
     again.of(path)
     again.save()
     assert table.stat().st_ino == inode
     path.unlink()
-    store.Hashes(table).save()
+    stamps.Hashes(table).save()
     assert json.loads(table.read_bytes()) == {}
 
 
@@ -277,19 +277,19 @@ def test_gone_files_leave_the_table_and_nothing_new_writes_nothing(tmp_path: Pat
 def test_a_damaged_table_costs_time_only(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     (tmp_path / "hashes.json").write_bytes(data)
-    hashes = store.Hashes(tmp_path / "hashes.json")
+    hashes = stamps.Hashes(tmp_path / "hashes.json")
     assert hashes.of(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
 
 
 def test_settling_waits_one_tick_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
-    monkeypatch.setattr(store.time, "sleep", slept.append)
-    monkeypatch.setattr(store.time, "time_ns", lambda: 5_000_000_000)
-    store.settle(4_000_000_001)  # long ago
-    store.settle(9_000_000_001)  # a clock that was set back: no wait for that
+    monkeypatch.setattr(stamps.time, "sleep", slept.append)
+    monkeypatch.setattr(stamps.time, "time_ns", lambda: 5_000_000_000)
+    stamps.settle(4_000_000_001)  # long ago
+    stamps.settle(9_000_000_001)  # a clock that was set back: no wait for that
     assert slept == []
-    store.settle(4_999_000_001)
-    store.settle(5_000_000_000)  # whole seconds: a file system that counts in those
+    stamps.settle(4_999_000_001)
+    stamps.settle(5_000_000_000)  # whole seconds: a file system that counts in those
     assert slept == [pytest.approx(0.019), pytest.approx(2.0)]
 
 
@@ -302,12 +302,12 @@ def test_too_little_space_is_told_before_the_start(
     class Usage:
         free = 100 << 20
 
-    monkeypatch.setattr(store.shutil, "disk_usage", lambda _: Usage)
-    store.need_space(tmp_path / "new", (100 << 20) - store.SPARE)
+    monkeypatch.setattr(guard.shutil, "disk_usage", lambda _: Usage)
+    guard.need_space(tmp_path / "new", (100 << 20) - guard.SPARE)
     with pytest.raises(
         MelmillError, match=r"new: too little disk space; expected about 101 MiB; got 100 MiB free"
     ):
-        store.need_space(tmp_path / "new", (101 << 20) - store.SPARE)
+        guard.need_space(tmp_path / "new", (101 << 20) - guard.SPARE)
 
 
 def test_a_sweep_keeps_what_is_named_and_touches_no_folder(tmp_path: Path) -> None:
@@ -330,8 +330,8 @@ def test_temps_are_swept_at_any_depth_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_the_lock_refuses_a_second_run_and_names_the_first(tmp_path: Path) -> None:
-    code = "import sys; from pathlib import Path; from pipeline import store\n"
-    code += "with store.lock(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    code = "import sys; from pathlib import Path; from pipeline import guard, stamps, store\n"
+    code += "with guard.lock(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     said = f"another run is using this folder; got '.* {re.escape(str(tmp_path))}', process "
     with subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -340,19 +340,19 @@ def test_the_lock_refuses_a_second_run_and_names_the_first(tmp_path: Path) -> No
         assert other.stdout.readline() == b"held\n"
         with (
             pytest.raises(MelmillError, match=f"{said}{other.pid} on .* since .*Wait for it"),
-            store.lock(tmp_path),
+            guard.lock(tmp_path),
         ):
             pass
         other.kill()
         other.wait()
-    with store.lock(tmp_path):  # a killed holder holds nothing
+    with guard.lock(tmp_path):  # a killed holder holds nothing
         pass
     assert names(tmp_path) == [".lock"]
 
 
 def test_a_root_that_cannot_be_made_is_told_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(MelmillError, match="cannot write"), store.lock(tmp_path / "file" / "a"):
+    with pytest.raises(MelmillError, match="cannot write"), guard.lock(tmp_path / "file" / "a"):
         pass
 
 
