@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pipeline import cookbook
 from pipeline import recipe as recipes
 from tests import corpus, here
 
@@ -155,7 +156,7 @@ def _cases() -> list[tuple[str, str, dict[str, Any]]]:
 
 
 def _parsed(text: str) -> recipes.Recipe:
-    found: recipes.Recipe = recipes._recipe(tomllib.loads(text), "", Path("here"))
+    found: recipes.Recipe = cookbook._recipe(tomllib.loads(text), "", Path("here"))
     return found
 
 
