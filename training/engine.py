@@ -158,8 +158,10 @@ class _Loop:
         asked = [stop.signum == signal.SIGINT, stop.signum == signal.SIGTERM]
         mine = [bool(bad), *asked, self.keeper.due(), self.budget.over(), size, *values.values()]
         bads, by_key, by_term, save, over, size, *sums = self.ranks.total(mine)
-        if bads:
-            raise self.diverged(bad or "another process has no number", batch, epoch)
+        if bads:  # the gradient is shared, the loss is not
+            ours = not math.isfinite(values["loss"]) or math.isfinite(sums[0])
+            what = bad if ours else "the loss of another process is not a number"
+            raise self.diverged(what, batch if ours else {}, epoch)
         self.learner.apply()
         s.step += 1
         s.samples += int(size)
