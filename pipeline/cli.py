@@ -14,7 +14,20 @@ from typing import Any
 
 import click
 
-from pipeline import build, cookbook, corpus, decode, guard, jobs, plan, scan, stamps, store, verify
+from pipeline import (
+    build,
+    clean,
+    cookbook,
+    corpus,
+    decode,
+    guard,
+    jobs,
+    plan,
+    scan,
+    stamps,
+    store,
+    verify,
+)
 from pipeline.errors import MelmillError, UsageError
 from pipeline.request import Request, options, request, where
 from pipeline.summary import summary
@@ -178,11 +191,8 @@ def clean_command(artifacts: str) -> None:
     if not root.is_dir():
         return
     with guard.lock(root):
-        for name in sorted(os.listdir(root)):
-            if store.ours(root / name):
-                store.remove_tree(root / name)
-            elif name != ".lock":
-                store.say(f"left alone (not made by melmill): {root / name}")
+        for name in clean.clean(root):
+            store.say(f"left alone (not made by melmill): {root / name}")
 
 
 def main() -> None:

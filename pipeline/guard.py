@@ -1,4 +1,4 @@
-"""What must hold before a run may start: nobody else at work, a folder to write to, room on the disk.
+"""What must hold before a run may start: nobody else at work, a folder to write to, space.
 
 Reads: the kernel's table of locks. Does: holds the run lock, refuses what cannot end well. Writes:
 `.lock` in the artifacts folder.

@@ -9,13 +9,13 @@ import hashlib
 import json
 import os
 import stat
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import code, codecs, layouts, stamps, store, suspects
+from pipeline import codecs, layouts, stamps, store, suspects
+from pipeline.cache import Cache
 from pipeline.errors import MelmillError, Rejected
 from pipeline.progress import Progress
 from pipeline.stamps import Stamp
@@ -24,7 +24,6 @@ from pipeline.walk import NEVER, Found, walk
 SCHEMA = 1
 CHUNK_BYTES = 64 << 20  # bytes hashed by one task
 CHUNK_FILES = 500
-SAVE_EVERY = 30.0  # seconds between saves of the cache: what a kill costs at most
 
 
 @dataclass(frozen=True)
@@ -113,46 +112,6 @@ def _look_at(path: str, task: Look, watch: suspects.Watch) -> tuple[str, Stamp, 
         return path, NEVER, {"reject": "unreadable", "detail": err.strerror or str(err)}
     facts = {"codec": sound.codec, "rate": sound.rate, "channels": sound.channels}
     return path, mark, {**seen, **facts, "frames": sound.frames or 0, "store": sound.store}
-
-
-class Cache:
-    """path -> (stamp, what was seen), for one data folder and one version of the code."""
-
-    def __init__(self, path: Path, root: Path) -> None:
-        self.path = path
-        self.head = {"root": os.fspath(root), "code": _version()}
-        self.table: dict[str, tuple[Stamp, dict[str, Any]]] = {}
-        self.saved = time.monotonic()
-        self.dirty = False
-        try:
-            stored = store.load_sealed(path)
-            if stored["head"] == self.head:
-                rows = stored["files"].items()
-                self.table = {name: (tuple(mark), seen) for name, (mark, seen) in rows}
-        except (OSError, MelmillError, KeyError, TypeError, ValueError, AttributeError):
-            pass  # a missing or damaged cache costs time only
-
-    def put(self, path: str, mark: Stamp, seen: dict[str, Any]) -> None:
-        self.table[path] = (mark, seen)
-        self.dirty = True
-        if time.monotonic() - self.saved > SAVE_EVERY:
-            self.save()
-
-    def prune(self, present: set[str]) -> None:
-        for path in set(self.table) - present:
-            del self.table[path]
-            self.dirty = True
-
-    def save(self) -> None:
-        if self.dirty:
-            stamps.settle(max((mark[2] for mark, _ in self.table.values()), default=0))
-            value = store.seal({"head": self.head, "files": self.table})
-            store.write_bytes(self.path, store.dump_json(value))
-        self.saved, self.dirty = time.monotonic(), False
-
-
-def _version() -> str:
-    return store.digest([code.version("codecs"), codecs.library_versions()])
 
 
 def _chunks(paths: list[str], sizes: dict[str, int]) -> Iterator[list[str]]:

@@ -92,8 +92,7 @@ def load_sealed(path: Path) -> dict[str, Any]:
             where=path,
             do="delete it and run the same command again",
         )
-    found: dict[str, Any] = value
-    return found
+    return dict(value)
 
 
 def inside(root: Path, relative: str) -> Path:
@@ -221,21 +220,6 @@ def remove(path: Path) -> None:
     fault_point("unlink")
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
-
-
-MADE = {".cache", "pcm", "manifest.jsonl", "rejected.csv", "splits.csv", "demo", "runs"}
-
-
-def ours(path: Path) -> bool:
-    """Whether something in the artifacts folder was made by us: by its name, or by its index."""
-    return path.name in MADE or path.name.startswith(TEMP) or (path / "index.json").is_file()
-
-
-def remove_tree(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        remove(path)
 
 
 def sweep(folder: Path, keep: set[str]) -> list[str]:

@@ -1,0 +1,44 @@
+"""Removing everything made.
+
+Reads: names in the artifacts folder. Does: tells what we made from what somebody put there, by what
+stands in it and not by its name alone: ARTIFACTS= may have been pointed at a home folder. Writes:
+removes the first, leaves the second.
+"""
+
+import re
+import shutil
+from pathlib import Path
+
+from pipeline import store
+
+FILES = {"manifest.jsonl", "rejected.csv", "splits.csv"}
+CACHES = {"scan.json", "hashes.json", "packs.json", "last.json", "inside"}
+SHARD = re.compile(
+    r"index\.json|[01]+\.[0-9a-f]{12}\.pcm"
+    r"|(noise-)?(train|valid|test)-[01]+(-\d+)?\.[0-9a-f]{12}\.(h5|tfrecord|json)"
+)
+
+
+def clean(root: Path) -> list[str]:
+    """Remove what we made in `root`; returns the names of what is not ours. Hold the lock."""
+    left = []
+    for path in sorted(root.iterdir()):
+        if not ours(path):
+            left += [path.name] if path.name != ".lock" else []
+        elif path.is_dir():
+            shutil.rmtree(path)
+        else:
+            store.remove(path)
+    return left
+
+
+def ours(path: Path) -> bool:
+    """Whether something in the artifacts folder was made by us."""
+    if path.is_symlink() or not path.is_dir():
+        return path.name in FILES or path.name.startswith(store.TEMP)
+    names = {inner.name for inner in path.iterdir() if not inner.name.startswith(store.TEMP)}
+    if path.name == ".cache":
+        return names <= CACHES
+    if path.name == "demo" or path.name.startswith(".demo."):
+        return path.name != "demo" or "demo.json" in names
+    return path.name == "runs" or all(SHARD.fullmatch(name) for name in names)

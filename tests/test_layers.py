@@ -1,0 +1,162 @@
+"""The architecture, as a table that is checked: a module imports only from rows above its own.
+
+Reads the sources of pipeline/ and training/. Writes nothing.
+"""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent.parent
+LINES = 250  # in a file
+BODY = 45  # lines in a function, its docstring aside
+
+# From the ground up. Modules of one row know nothing of each other.
+ROWS = [
+    # words and numbers: how things go wrong, names of draws, buckets, code versions
+    "errors rng levels bands buckets progress code demo_files",
+    # one idea each, on arrays, bytes or text: files on disk, typed tables, noise, mixtures
+    "store typed noise mix fields groups headers rttm demo_voices",
+    # spectra; stamps of files; the run lock; the workers; who is in which split; decoders
+    "recipe mel stamps guard clean jobs splits varints pcm lists sndfile pyav demo_music "
+    "demo_sounds",
+    # what is stored and how; recipes by name; one file opened; files that kill a worker
+    "features hdf5 tfrecord cookbook codecs suspects tracks activity statistics corpora ownlist "
+    "demo_plan",
+    # a recipe's fields; what a task carries; how a folder is laid out; the demo corpus
+    "schema items walk cache layouts demo",
+    # a window's features and labels; what a person asks
+    "examples request",
+    # stage 1; one shard
+    "scan shards packing",
+    # stage 2
+    "decode",
+    # what both stages left
+    "corpus",
+    # which noise goes where; whether the decoded audio is what the manifest says
+    "draws verify_corpus",
+    # which example stands in which shard; whether every shard is true
+    "plan verify",
+    # stage 3; features without a corpus
+    "build library",
+    # what came of it
+    "summary __init__",
+    # the commands
+    "cli",
+    "__main__",
+]
+ROW = {name: number for number, row in enumerate(ROWS) for name in row.split()}
+
+PIPELINE = sorted((HERE / "pipeline").glob("*.py"))
+TRAINING = sorted((HERE / "training").rglob("*.py"))
+HEAVY = {"tensorflow", "keras", "torch", "matplotlib", "tensorboard", "pandas"}
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_bytes(), path.name)
+
+
+def imports(path: Path) -> set[str]:
+    """Full names of all modules that a file imports, inside functions too."""
+    found: set[str] = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: say `from pipeline...`, not a relative import"
+            whole = node.module in ("pipeline", "training")
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} if whole else set()
+            found |= set() if whole else {node.module or ""}
+    return found
+
+
+def ours(path: Path) -> set[str]:
+    """Pipeline modules that a file imports."""
+    return {name.split(".")[1] for name in imports(path) if name.startswith("pipeline.")}
+
+
+@pytest.mark.parametrize("path", PIPELINE, ids=lambda p: p.stem)
+def test_arrows_point_down(path: Path) -> None:
+    assert path.stem in ROW, "a new module: give it a row of the table"
+    for name in ours(path):
+        assert name in ROW, f"{name} is in no row"
+        assert ROW[name] < ROW[path.stem], f"{path.stem} stands in the row of {name} or above it"
+
+
+def test_the_table_names_what_is_there() -> None:
+    names = [name for row in ROWS for name in row.split()]
+    assert len(names) == len(set(names))
+    assert set(names) == {path.stem for path in PIPELINE}
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=lambda p: p.stem)
+def test_training_imports_nothing_of_the_pipeline(path: Path) -> None:
+    assert not {name for name in imports(path) if name.split(".")[0] == "pipeline"}
+
+
+def test_training_has_no_circle() -> None:
+    arrows = {
+        f"training.{p.stem}": {n for n in imports(p) if n.startswith("training.")} for p in TRAINING
+    }
+    left = dict(arrows)
+    while free := [name for name, needs in left.items() if not needs & left.keys()]:
+        for name in free:
+            del left[name]
+    assert not left
+
+
+@pytest.mark.parametrize("path", PIPELINE, ids=lambda p: p.stem)
+def test_heavy_libraries_are_imported_by_no_stage(path: Path) -> None:
+    assert not {name.split(".")[0] for name in imports(path)} & HEAVY
+
+
+def test_a_worker_loads_neither_tensorflow_nor_torch_nor_a_plotter() -> None:
+    code = """
+import sys
+import numpy as np
+import pipeline.build, pipeline.decode, pipeline.verify
+from pipeline import cookbook, examples
+for name in ("musicnn", "hybrid"):
+    (one,) = cookbook.load([name])
+    for feature in one.features.values():
+        examples.feature(np.ones(70000, np.float32), feature, one)
+print(" ".join(sorted({name.split(".")[0] for name in sys.modules})))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=HERE)
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
+    assert "librosa" in loaded  # the filterbank was really made
+    assert not loaded & HEAVY
+    assert "training" not in loaded
+
+
+@pytest.mark.parametrize("path", PIPELINE, ids=lambda p: p.stem)
+def test_a_file_opens_with_what_it_reads_does_and_writes(path: Path) -> None:
+    told = (ast.get_docstring(tree(path)) or "").lower()
+    assert told, "no docstring"
+    if path.stem != "__init__":
+        assert all(word in told for word in ("read", "do", "writ"))
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=lambda p: p.stem)
+def test_a_file_of_training_says_what_it_touches(path: Path) -> None:
+    if path.stem != "__init__":
+        told = (ast.get_docstring(tree(path)) or "").lower()
+        assert "writ" in told
+        assert "read" in told or "does" in told
+
+
+@pytest.mark.parametrize("path", [*PIPELINE, *TRAINING], ids=lambda p: f"{p.parent.name}.{p.stem}")
+def test_a_file_fits_a_few_screens_and_a_function_one(path: Path) -> None:
+    long = {}
+    for node in ast.walk(tree(path)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            told = ast.get_docstring(node) is not None and len(node.body) > 1
+            first = node.body[1 if told else 0].lineno
+            if (node.end_lineno or first) - first >= BODY:
+                long[node.name] = (node.end_lineno or first) - first + 1
+    assert not long
+    assert len(path.read_text().splitlines()) <= LINES
