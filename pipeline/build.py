@@ -9,7 +9,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,6 @@ class Built:
     kept: int = 0
     seconds: float = 0.0  # of audio in the shards that were made
     elapsed: float = 0.0
-    warnings: list[str] = field(default_factory=list)
 
 
 def build(

@@ -138,12 +138,13 @@ def check_files(check: Check) -> Found:
     found = Found()
     formats: list[dict[str, np.ndarray]] = []
     for file in check.files:
+        path = Path(check.folder) / file["path"]
         try:
-            path = store.inside(Path(check.folder), file["path"])
+            store.inside(Path(check.folder), file["path"])
             formats.append(_read(path, file, check.fields))
         except (MelmillError, OSError) as err:
-            found.faults.append(str(err))
-            found.damaged.append(Path(check.folder) / file["path"])
+            found.faults.append(str(err) if str(path) in str(err) else f"{path}: {err}")
+            found.damaged.append(path)
     if not formats:
         return found
     first = formats[0]
