@@ -36,7 +36,8 @@ def index(tmp_path: Path) -> Index:
     table = {
         "schema": 1, "name": "toy", "key": "k", "fingerprint": "f", "recipe": {},
         "fields": [f.to_json() for f in FIELDS], "classes": [], "tags": [], "noises": [],
-        "names": {}, "statistics": {}, "shards": shards, "noise": [], "noise_fields": [],
+        "names": {}, "statistics": {}, "shards": shards, "receipts": [], "noise": [],
+        "noise_fields": [],
         "counts": {}, "feature_description": {},
     }  # fmt: skip
     store.write_bytes(tmp_path / "index.json", store.dump_json(store.seal(table)))

@@ -52,8 +52,8 @@ def description(folder: Path) -> dict[str, Any]:
         "schema": 1, "name": "toy", "key": "ab12", "recipe": {"mel": {"bands": 2}},
         "fields": [field.to_json() for field in FIELDS], "classes": ["car", "rain"], "tags": [],
         "statistics": {"mel": {"count": 141, "mean": [0.5, 1], "deviation": [1.0, 2.0]}},
-        "shards": entries, "noise": [], "noise_fields": [], "noises": [], "names": {},
-        "fingerprint": "cd34", "counts": {"train": 47, "test": 3},
+        "shards": entries, "receipts": [], "noise": [], "noise_fields": [], "noises": [],
+        "names": {}, "fingerprint": "cd34", "counts": {"train": 47, "test": 3},
         "feature_description": tfrecord.feature_description(FIELDS),
     }  # fmt: skip
 

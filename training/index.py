@@ -110,6 +110,7 @@ class Index:
     tags: tuple[str, ...]
     statistics: Mapping[str, Statistics]
     entries: tuple[Shard, ...] = field(metadata={"key": "shards"})  # its name in the file
+    receipts: tuple[str, ...]  # the build's own notes; nothing for training
     noise: tuple[Shard, ...]  # tracks that mixtures are, or can be, made with
     noise_fields: tuple[Field, ...]
     noises: tuple[str, ...]  # what `noise_kind` points at
