@@ -43,7 +43,7 @@ def pack(state: Any) -> Iterator[bytes | memoryview]:
 
 def unpack(data: bytes | bytearray, where: object = "") -> Any:
     """The state; refused unless every byte is as it was written."""
-    view = memoryview(data)
+    view = memoryview(data if isinstance(data, bytearray) else bytearray(data))
     held = len(view) - HASH
     if held < 16 or view[: len(MAGIC)] != MAGIC:
         raise Damaged("not a checkpoint, or cut short", where)
@@ -136,7 +136,7 @@ class Checkpoints:
             except Damaged as err:
                 say(f"WARNING: {err}. Going back to the checkpoint before it")
                 path.rename(path.with_name(path.name + ASIDE))
-        if paths:
+        if paths or list(self.folder.glob(f"*{ASIDE}")):  # never begin anew unasked
             do = "name a new run with RUN="
             raise RunError("no checkpoint of this run is whole", self.folder, do=do)
         return None

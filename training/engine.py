@@ -211,5 +211,5 @@ class _Loop:
         values = {key: float(value) for key, value in found.items()}
         name = self.settings.score.lstrip("-")
         if name not in values:
-            raise RunError("validation does not return it", f"score {name!r}", [*values])
+            raise RunError("not what validation returns", f"score {name!r}", [*values])
         return values, -values[name] if self.settings.score.startswith("-") else values[name]

@@ -4,6 +4,7 @@ Reads the installed versions; writes nothing. Does: names every key that changed
 """
 
 import contextlib
+import json
 import platform
 from collections.abc import Mapping
 from importlib import metadata
@@ -33,7 +34,7 @@ def differences(known: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[
     """(dotted key, value then, value now) of everything that counts and changed."""
     old, new = signed(known), signed(now)
     rows = ((k, old.get(k, MISSING), new.get(k, MISSING)) for k in sorted(old | new))
-    return [row for row in rows if row[1] != row[2]]
+    return [row for row in rows if json.dumps(row[1]) != json.dumps(row[2])]  # 1 is not True
 
 
 def versions() -> dict[str, str]:
