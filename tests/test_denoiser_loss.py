@@ -84,9 +84,10 @@ def test_multi_resolution_against_librosa() -> None:
 def test_full_precision_whatever_comes(name: str) -> None:
     estimate, clean = waves()
     loss = make_loss(name, RATE)
-    found = loss(estimate.bfloat16(), clean)
+    estimate, clean = estimate.bfloat16(), clean.bfloat16()
+    found = loss(estimate, clean)
     assert found.dtype == torch.float32
-    assert float(found) == pytest.approx(float(loss(estimate.bfloat16().float(), clean)))
+    assert float(found) == pytest.approx(float(loss(estimate.float(), clean.float())))
 
 
 def test_unknown_loss_names_the_known() -> None:

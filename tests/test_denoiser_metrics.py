@@ -64,7 +64,7 @@ def test_segmental_snr_takes_each_frame_alone() -> None:
     noise = sine(1200, seconds=1.2)
     scale = np.repeat([0.1, 1.0, 1e-6, 1e6], len(clean) // 4)  # 20, 0, 35 and -10 dB
     assert metrics.segmental_snr(clean + scale * noise, clean, RATE) == pytest.approx(11.25)
-    paused = clean * np.repeat([1, 1, 0, 0], len(clean) // 4)
+    paused = clean * np.repeat([1, 1, 1e-4, 0], len(clean) // 4)
     assert metrics.segmental_snr(paused + 0.1 * noise, paused, RATE) == pytest.approx(20)
     assert np.isnan(metrics.segmental_snr(clean[:100], clean[:100], RATE))
 
@@ -82,14 +82,25 @@ def test_perceptual_scores_follow_the_noise() -> None:
         assert np.isnan(score(clean[:2000], clean[:2000], RATE))
 
 
-def test_pesq_at_another_rate_is_nearly_that_at_its_own() -> None:
+def test_pesq_hears_16_khz_of_any_rate() -> None:
     pytest.importorskip("pesq")
     soxr = pytest.importorskip("soxr")
     clean = speechlike()
     noisy = clean + 0.01 * np.random.default_rng(0).standard_normal(len(clean))
     there = [soxr.resample(wave, RATE, 44100) for wave in (noisy, clean)]
+    there[0] += 0.05 * np.sin(2 * np.pi * 12000 / 44100 * np.arange(len(there[0])))
     at = metrics.pesq_wb(noisy, clean, RATE)
     assert metrics.pesq_wb(*there, 44100) == pytest.approx(at, abs=0.05)
+
+
+def test_estoi_is_the_extended_one_with_the_clean_wave_first() -> None:
+    pystoi = pytest.importorskip("pystoi")
+    clean = speechlike()
+    noisy = clean + 0.02 * np.random.default_rng(0).standard_normal(len(clean))
+    plain, other = pystoi.stoi(clean, noisy, RATE), pystoi.stoi(noisy, clean, RATE, True)
+    found = metrics.estoi(noisy, clean, RATE)
+    assert found == pytest.approx(pystoi.stoi(clean, noisy, RATE, True))
+    assert min(abs(found - plain), abs(found - other)) > 0.01
 
 
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,6 +118,15 @@ def test_the_spec_net_is_causal_but_for_its_frame() -> None:
     assert 6 * net.hop <= int(seen[-1]) < 7 * net.hop
 
 
+@pytest.mark.parametrize("stage", [0, 1, 2])
+def test_every_stage_has_a_way_around_the_deeper_ones(stage: int) -> None:
+    net = strong(UNet(2))
+    for parameter in net.down[stage + 1].parameters():
+        torch.nn.init.zeros_(parameter)
+    net(noise(1, 2000)).square().mean().backward()
+    assert net.down[stage].conv.weight.grad.abs().max() > 0
+
+
 def test_level_is_the_deviation_nearby() -> None:
     rate = torch.cat([noise(1, 1, 100 * LEVEL_BLOCK), 5 * noise(1, 1, 100 * LEVEL_BLOCK + 100)], 2)
     level = local_level(rate + 0.3)[0, 0].numpy()  # an offset counts for nothing
