@@ -73,7 +73,7 @@ def join(manifest: Manifest, decoded: Decoded, given: str) -> Corpus:
     ]
     if given == "groups":
         items = [replace(item, split="", fold=None) for item in items]
-    told = _read_splits(Path(given)) if given not in ("", "groups") else None
+    told = read_splits(Path(given)) if given not in ("", "groups") else None
     split_of = splits.assign(items, told)
     splits.check_leaks(items, split_of)
     key = store.digest([manifest.key, decoded.key, splits.write_csv(split_of)])
@@ -85,7 +85,8 @@ def _seconds(record: Record, decoded: Decoded) -> float:
     return recording.frames / recording.rate
 
 
-def _read_splits(path: Path) -> dict[str, str]:
+def read_splits(path: Path) -> dict[str, str]:
+    """Group -> split, from a file somebody gives."""
     try:
         return splits.read_csv(path.read_text("utf-8-sig", "surrogateescape"))
     except OSError as err:

@@ -4,6 +4,7 @@ Reads: the command line and DATA, RECIPE, LAYOUT, ROLE, SPLITS, JOBS, MAX_RAM, M
 ARTIFACTS. Does: turns them into one Request. Writes: the demo corpus while there is no data.
 """
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 
 import click
 
-from pipeline import demo, jobs, layouts, store
+from pipeline import cookbook, corpus, demo, jobs, layouts, store
 from pipeline.progress import Progress
 
 
@@ -94,16 +95,33 @@ def options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def request(**given: Any) -> Request:
+    """What was asked, with absolute paths (`resume` may be called from elsewhere). A recipe or a
+    splits file that is not there is an error now, not after hours of decoding."""
+    recipes = tuple(_absolute(name) for name in _names(given["recipes"]))
+    cookbook.load(recipes)
+    splits = given["splits"]
+    if splits not in ("", "groups"):
+        splits = os.path.abspath(splits)
+        corpus.read_splits(Path(splits))
     return Request(
-        data=given["data"],
+        data=os.path.abspath(given["data"]) if given["data"] else "",
         artifacts=Path(given["artifacts"]).resolve(),
-        recipes=tuple(filter(None, re.split(r"[,\s]+", given["recipes"]))),
+        recipes=recipes,
         layout=given["layout"],
         role=given["role"],
-        splits=given["splits"],
+        splits=splits,
         jobs=jobs.workers(given["count"], given["max_ram"]),
         max_rejected=given["max_rejected"],
     )
+
+
+def _names(text: str) -> list[str]:
+    """Recipes in a list; one path may hold spaces and commas."""
+    return [text] if os.path.isfile(text) else list(filter(None, re.split(r"[,\s]+", text)))
+
+
+def _absolute(name: str) -> str:
+    return os.path.abspath(name) if "/" in name or name.endswith(".toml") else name
 
 
 def demo_or_data(artifacts: Path) -> Path:

@@ -28,16 +28,16 @@ ROWS = [
     "demo_plan",
     # a recipe's fields; what a task carries; how a folder is laid out; the demo corpus
     "schema items walk cache layouts demo",
-    # a window's features and labels; what a person asks
-    "examples request",
+    # a window's features and labels
+    "examples",
     # stage 1; one shard
     "scan shards packing",
     # stage 2
     "decode",
     # what both stages left
     "corpus",
-    # which noise goes where; whether the decoded audio is what the manifest says
-    "draws verify_corpus",
+    # which noise goes where; is the decoded audio what the manifest says; what a person asks
+    "draws verify_corpus request",
     # which example stands in which shard; whether every shard is true
     "plan verify",
     # stage 3; features without a corpus
