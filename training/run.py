@@ -125,22 +125,24 @@ def opened(
         raise durable.write_error(folder, err) from err
     with _lock(folder):
         durable.sweep(folder)
-        if (folder / "config.json").exists():
-            known = read_config(folder)
-            threads = threads or known["setup"]["threads"]
-        else:
-            known = {}
-        facts["setup"] = {"threads": threads or os.cpu_count() or 1, "ranks": ranks}
-        if known:
-            _compare(folder, known, facts)
-            facts["versions"] = known["versions"]
-        else:
-            facts["versions"] = versions()
-            durable.write_json(folder / "config.json", facts)
-        run = Run(folder, facts)
+        run = Run(folder, _agreed(folder, facts, threads, ranks))
         if not run.finished:
             run.mark("unfinished")
         yield run
+
+
+def _agreed(folder: Path, facts: dict[str, Any], threads: int, ranks: int) -> dict[str, Any]:
+    """What the run began with, now or before; refused when that is something else."""
+    known = read_config(folder) if (folder / "config.json").exists() else None
+    cores = (os.cpu_count() or 1) // ranks or 1
+    threads = threads or (known["setup"]["threads"] if known else cores)
+    facts["setup"] = {"threads": threads, "ranks": ranks}
+    if known:
+        _compare(folder, known, facts)
+    facts["versions"] = known["versions"] if known else versions()
+    if not known:
+        durable.write_json(folder / "config.json", facts)
+    return facts
 
 
 def read_config(folder: Path) -> dict[str, Any]:
