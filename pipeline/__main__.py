@@ -22,9 +22,10 @@ os.environ["PYTHONWARNINGS"] = ",".join(
 
 
 def _stop(number: int, _frame: object) -> None:
-    """Leave at once. What is sealed stands, nothing else counts, and the workers die with us."""
-    with contextlib.suppress(Exception):
+    """Leave at once. What is sealed stands, nothing else counts."""
+    with contextlib.suppress(Exception):  # the signal may come before or amid the imports
         sys.stdout.flush()
+        sys.modules["pipeline.jobs"].kill_workers()
     os.write(2, b"\nstopped. The same command (or `make resume`) goes on from here\n")
     os._exit(128 + number)
 

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -89,8 +90,12 @@ class World:
 @functools.cache
 def world(base: Path) -> World:
     """Made once for all test modules of a session."""
-    data, recipes = corpus.small_corpus(base / "data"), corpus.recipes(base / "recipes")
-    found = World(base, data, recipes, "", {}, 0.0)
+    return made(base, corpus.small_corpus(base / "data"))
+
+
+def made(base: Path, data: Path, *texts: str) -> World:
+    """Build the recipes (both tiny ones unless told) undisturbed: the reference."""
+    found = World(base, data, corpus.recipes(base / "recipes", *texts), "", {}, 0.0)
     began = time.monotonic()
     done = corpus.run(found.args(base / "reference", 2))
     found.seconds = time.monotonic() - began
@@ -163,6 +168,16 @@ def until_working(run: "subprocess.Popen[str]") -> None:
     while not workers(run.pid):
         assert run.poll() is None, end(run)
         time.sleep(0.01)
+
+
+def until_caught(run: "subprocess.Popen[str]") -> None:
+    """Wait until the run has its own way with SIGTERM, which is its first act."""
+    while run.poll() is None:
+        status = Path(f"/proc/{run.pid}/status").read_text()
+        caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+        if caught >> (signal.SIGTERM - 1) & 1:
+            return
+        time.sleep(0.005)
 
 
 def gone(session: int, seconds: float) -> bool:

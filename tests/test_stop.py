@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests import corpus, runs
-from tests.runs import SLOW, World, alive, end, gone, until_working, workers
+from tests.runs import SLOW, World, alive, end, gone, until_caught, until_working, workers
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +28,7 @@ def test_orphans_neither_write_nor_live(
     """Workers that would write for minutes lose their parent while they start, work or idle."""
     slow = corpus.hook(tmp_path / "hook", SLOW)
     artifacts = tmp_path / "artifacts"
+    patience = max(2.0, 4 * starting())  # a worker that is just starting learns of it when it has
     with world.running(artifacts, jobs, slow) as run:
         until_working(run)
         time.sleep(wait)
@@ -35,9 +36,16 @@ def test_orphans_neither_write_nor_live(
         run.kill()
         time.sleep(1.0)
         before = written(artifacts)
-        assert gone(run.pid, 1.0), alive(run.pid)
+        assert gone(run.pid, patience - 1.0), alive(run.pid)
         time.sleep(0.3)
         assert written(artifacts) == before
+
+
+def starting() -> float:
+    """Seconds that a run needs to start: a busy machine takes some for this alone."""
+    began = time.monotonic()
+    corpus.run(["--help"])
+    return time.monotonic() - began
 
 
 def written(artifacts: Path) -> dict[Path, tuple[int, int]]:
@@ -46,6 +54,7 @@ def written(artifacts: Path) -> dict[Path, tuple[int, int]]:
 
 
 def double_start(world: World, artifacts: Path) -> None:
+    patience = max(2.0, 4 * starting())
     runs = [world.start(artifacts, 2) for _ in range(2)]
     began = time.monotonic()
     while runs[0].poll() is None and runs[1].poll() is None:
@@ -60,7 +69,7 @@ def double_start(world: World, artifacts: Path) -> None:
     output = end(winner)
     assert winner.returncode == 0, output
     assert corpus.tree_hash(artifacts) == world.hash
-    assert elapsed <= 2.0, f"the loser took {elapsed:.1f} s"
+    assert elapsed <= patience, f"the loser took {elapsed:.1f} s"
 
 
 @pytest.mark.parametrize("turn", [1, 2])
@@ -76,7 +85,7 @@ def test_50_double_starts(world: World, tmp_path: Path) -> None:
         shutil.rmtree(tmp_path / str(turn))
 
 
-@pytest.mark.parametrize("moment", [0.15, 0.9, 1.6])
+@pytest.mark.parametrize("moment", [0.0, 0.7, 1.5])
 @pytest.mark.parametrize(
     ("number", "whole"),
     [(signal.SIGINT, True), (signal.SIGINT, False), (signal.SIGTERM, False)],
@@ -87,6 +96,7 @@ def test_stop(world: World, tmp_path: Path, moment: float, number: int, whole: b
     slow = corpus.hook(tmp_path / "hook", SLOW)  # so that no run ends before its moment
     artifacts = tmp_path / "artifacts"
     with world.running(artifacts, 2, slow) as run:
+        until_caught(run)
         time.sleep(moment)
         (os.killpg if whole else os.kill)(run.pid, number)
         began = time.monotonic()
