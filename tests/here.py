@@ -7,7 +7,6 @@ run touched, copies artifacts so that every case starts from the same state.
 import contextlib
 import dataclasses
 import io
-import json as json
 import os
 import shutil
 import tomllib
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import cli, jobs, shards
-from pipeline import store as store
 
 Stamps = dict[str, tuple[int, int, int, int]]
 

@@ -36,7 +36,9 @@ def reference(root: Path) -> str:
     return corpus.tree_hash(root / "reference")
 
 
-def outside(root: Path, artifacts: Path, *args: object, data: Path | None = None, **env: str) -> str:
+def outside(
+    root: Path, artifacts: Path, *args: object, data: Path | None = None, **env: str
+) -> str:
     """The hash of a run in a process of its own."""
     known = ["--data", data or root / "data", "--artifacts", artifacts, "--recipe", recipe(root)]
     done = corpus.run(["features", *known, *args], env)

@@ -6,6 +6,7 @@ Reads and writes in pytest's folders. The oracle is a clean build of the changed
 import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -127,7 +128,7 @@ def test_removed_from_the_list_too(root: Path) -> None:
     equals_clean(root)
 
 
-def _rows(root: Path, change: "here.Callable[[list[str]], list[str]]") -> None:
+def _rows(root: Path, change: Callable[[list[str]], list[str]]) -> None:
     path = root / "data" / "melmill.csv"
     path.write_text("\n".join(change(path.read_text().split("\n"))))
 
