@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import corpus, runs
+from tests import corpus, forked, runs
 from tests.runs import (
     World,
     end,
@@ -74,17 +74,16 @@ def wide(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
     return runs.made(tmp_path_factory.mktemp("wide"), world.data, *texts)
 
 
-def points(world: World, tmp_path: Path, env: dict[str, str]) -> list[tuple[str, int]]:
+def points(world: World, tmp_path: Path, server: forked.Server) -> list[tuple[str, int]]:
     """Every system call by which a run changes something, counted by watching one.
 
     A call that fails (a folder that is there already) leaves things as the next point finds them.
     """
     log = tmp_path / "calls.log"
-    every = ",".join((*MUTATING, *OTHERS))
-    traced(world, tmp_path / "counted", env, "-o", os.fspath(log), "-e", f"trace={every}")
-    calls = re.findall(
-        r"^(\d+) +(\w+)\(.* += (-?\d+)", log.read_text(errors="replace"), re.MULTILINE
-    )
+    every = "trace=" + ",".join((*MUTATING, *OTHERS))
+    told = world.args(tmp_path / "counted")
+    assert server.traced(told, tmp_path / "said", "-o", os.fspath(log), "-e", every) == 0
+    calls = re.findall(r"^(\d+) +(\w+)\(.* += (-?\d+)", log.read_text("latin-1"), re.MULTILINE)
     count: Counter[str] = Counter()
     found = []
     for pid, call, result in calls:
@@ -97,20 +96,26 @@ def points(world: World, tmp_path: Path, env: dict[str, str]) -> list[tuple[str,
 @needs_strace
 @pytest.mark.slow
 @pytest.mark.timeout(5400)
-def test_kill_at_every_system_call(wide: World, alone: dict[str, str], tmp_path: Path) -> None:
-    """Every point of the whole run; every eighth run after it is one with worker processes."""
-    wanted = points(wide, tmp_path, alone)
-    struck = 0
-    for index, (call, count) in enumerate(wanted):
-        artifacts = tmp_path / f"{call}{count}"
-        struck += killed_at(wide, artifacts, alone, call, count)
-        wide.check_names(artifacts)
-        wide.finish(artifacts, env=None if index % 8 == 0 else alone)
-        shutil.rmtree(artifacts)
-        if index % 50 == 0:
-            print(f"{index} of {len(wanted)} points", flush=True)
-    print(f"{struck} of {len(wanted)} points killed the run, all ended in the reference")
-    assert struck == len(wanted) >= 300
+def test_kill_at_every_system_call(wide: World, tmp_path: Path) -> None:
+    """Every point of the whole run; every twelfth run after it is a plain one with workers."""
+    with forked.server() as server:
+        wanted = points(wide, tmp_path, server)
+        for index, (call, count) in enumerate(wanted):
+            artifacts, said = tmp_path / f"{call}{count}", tmp_path / "said"
+            inject = f"inject={call}:signal=KILL:when={count}"
+            quiet = ("-o", os.devnull, "-e", f"trace={call}", "-e", inject)
+            died = server.traced(wide.args(artifacts), said, *quiet)
+            assert died == -signal.SIGKILL, f"{call} {count}: {died} {said.read_text()}"
+            wide.check_names(artifacts)
+            if index % 12 == 0:
+                wide.finish(artifacts)
+            assert server.run(wide.args(artifacts), said) == 0, said.read_text()
+            wide.check(artifacts)
+            shutil.rmtree(artifacts, ignore_errors=True)
+            if index % 50 == 0:
+                print(f"{index} of {len(wanted)} points", flush=True)
+    print(f"{len(wanted)} points killed the run, all ended in the reference")
+    assert len(wanted) >= 300
 
 
 @needs_strace
