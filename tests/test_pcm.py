@@ -12,9 +12,10 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import pcm, store
+from pipeline.audio import pcm
+from pipeline.audio.pcm import Pack, PackWriter, resampled_length
+from pipeline.disk import store
 from pipeline.errors import MelmillError
-from pipeline.pcm import Pack, PackWriter, resampled_length
 
 RATES = [4000, 8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000, 192000, 384000]
 PIECE = 2  # seconds, in place of 60, so that short sounds have borders
@@ -99,15 +100,20 @@ def test_pieces_of_their_real_length(tmp_path: Path, monkeypatch: pytest.MonkeyP
     np.testing.assert_allclose(got, soxr.resample(x, 8000, 11025, quality="HQ"), rtol=0, atol=1e-5)
 
 
-def test_the_last_piece_in_memory_is_not_taken_for_another(tmp_path: Path) -> None:
+def test_the_last_piece_in_memory_is_not_taken_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     x, y = wave(8000, seed=1), wave(8000, seed=2)
     pack = write(tmp_path / "a.pcm", {"x": (8000, x), "y": (8000, y)})
     first = pack.samples("x", 16000, "HQ", 0, 100)
-    assert not np.array_equal(pack.samples("y", 16000, "HQ", 0, 100), first)
-    assert not np.array_equal(pack.samples("x", 16000, "MQ", 0, 100), first)
-    assert not np.array_equal(pack.samples("x", 22050, "HQ", 0, 100), first)
-    assert not np.array_equal(pack.samples("x", 16000, "HQ", 40000, 40100), first)
-    assert np.array_equal(pack.samples("x", 16000, "HQ", 0, 100), first)
+    others = [("y", 16000, "HQ", 0), ("x", 16000, "MQ", 0), ("x", 22050, "HQ", 0),
+              ("x", 16000, "HQ", 40000)]  # fmt: skip
+    for ident, rate, quality, start in others:
+        assert np.array_equal(pack.samples("x", 16000, "HQ", 0, 100), first)
+        other = pack.samples(ident, rate, quality, start, start + 100)
+        assert not np.array_equal(other, first)
+        monkeypatch.setattr(Pack, "_last", None)
+        assert np.array_equal(pack.samples(ident, rate, quality, start, start + 100), other)
 
 
 @pytest.mark.parametrize("frames", [1, pcm.BLOCK - 1, pcm.BLOCK, pcm.BLOCK + 1, 2 * pcm.BLOCK])

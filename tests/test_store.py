@@ -11,11 +11,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from pipeline import guard, stamps, store
+from pipeline.disk import guard, stamps, store
 from pipeline.errors import MelmillError
 
 
@@ -233,6 +234,15 @@ def test_a_file_swapped_by_rename_is_seen(tmp_path: Path, reads: Reads) -> None:
     hashes.save()
     (tmp_path / "b").rename(path)
     assert stamps.Hashes(table, reads).of(path) == hashlib.sha256(b"xyz").hexdigest()
+
+
+@pytest.mark.parametrize("moved", ["st_size", "st_mtime_ns", "st_ctime_ns", "st_ino"])
+def test_a_stamp_moves_with_each_of_its_parts(moved: str) -> None:
+    parts = {"st_size": 1, "st_mtime_ns": 2, "st_ctime_ns": 3, "st_ino": 4, "st_atime_ns": 5}
+    one, other = SimpleNamespace(**parts), SimpleNamespace(**parts | {moved: 9})
+    assert stamps.stamp(one) != stamps.stamp(other)  # type: ignore[arg-type]
+    read = SimpleNamespace(**parts | {"st_atime_ns": 9})  # to be read is no change
+    assert stamps.stamp(one) == stamps.stamp(read)  # type: ignore[arg-type]
 
 
 def test_what_was_just_written_need_not_be_read(tmp_path: Path, reads: Reads) -> None:
