@@ -19,6 +19,11 @@ def waves(length: int = 8000, noise: float = 0.02) -> tuple[torch.Tensor, torch.
     return torch.tensor(noisy, dtype=torch.float32), torch.tensor(clean, dtype=torch.float32)
 
 
+def levelled(estimate: torch.Tensor, clean: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    level = torch.tensor(np.sqrt(np.mean(clean.numpy() ** 2, axis=1, keepdims=True)))
+    return estimate / level, clean / level
+
+
 def spectra(wave: torch.Tensor, size: int, hop: int, length: int) -> np.ndarray:
     return librosa.stft(
         wave.double().numpy(), n_fft=size, hop_length=hop, win_length=length, pad_mode="constant"
@@ -44,13 +49,27 @@ def test_gradients_are_finite_even_around_silence(name: str, level: float) -> No
     assert estimate.grad.abs().max() < 1e3
 
 
+@pytest.mark.parametrize("name", ["composite", "mrstft"])
+def test_a_quiet_example_counts_as_a_loud_one(name: str) -> None:
+    estimate, clean = waves()
+    loss = make_loss(name, RATE)
+    assert float(loss(0.4 * estimate, 0.4 * clean)) == pytest.approx(float(loss(estimate, clean)))
+
+
+def test_silence_with_noise_does_not_outweigh_speech() -> None:
+    """At the same distance in dB full scale it counts at most as speech 20 dB below its usual."""
+    estimate, clean = waves()
+    loss = make_loss("composite", RATE)
+    assert float(loss(estimate - clean, 0 * clean)) < 2 * float(loss(estimate, 0.1 * clean))
+
+
 def test_mse_of_a_constant_difference() -> None:
     clean = waves()[1]
     assert float(make_loss("mse", RATE)(clean + 0.1, clean)) == pytest.approx(0.01, rel=1e-5)
 
 
 def test_composite_against_librosa() -> None:
-    estimate, clean = waves()
+    estimate, clean = levelled(*waves())
     a, b = (spectra(wave, 512, 128, 512) for wave in (estimate, clean))
     size = (np.abs(a) ** 0.3 - np.abs(b) ** 0.3) ** 2
     turned = [np.abs(s) ** 0.3 * np.exp(1j * np.angle(s)) for s in (a, b)]
@@ -62,7 +81,7 @@ def test_composite_against_librosa() -> None:
 
 def test_the_phase_counts() -> None:
     """Of a wave upside down the magnitudes are right: only the other terms remain."""
-    clean = waves()[1]
+    clean = levelled(*waves())[1]
     power = np.abs(spectra(clean, 512, 128, 512)) ** 0.6
     expected = 0.2 * 2 * float(clean.abs().mean()) + 0.5 * 4 * power.mean() / 2
     assert float(make_loss("composite", RATE)(-clean, clean)) == pytest.approx(expected, rel=1e-3)
@@ -70,6 +89,7 @@ def test_the_phase_counts() -> None:
 
 def test_multi_resolution_against_librosa() -> None:
     estimate, clean = waves()
+    estimate, clean = levelled(estimate, clean)
     expected = float((estimate - clean).abs().mean())
     for size, hop, length in RESOLUTIONS:
         a, b = (np.abs(spectra(wave, size, hop, length)) for wave in (estimate, clean))
