@@ -1,8 +1,8 @@
 """melmill's pipeline: from a folder of audio to sealed shards, and features as a library.
 
-    from pipeline import extract
-    for one in extract(["a.wav", "b.mp3"], recipe="noise-classifier"):
-        print(one.path, one.shapes if one.ok else one.reason)
+from pipeline import extract
+for one in extract(["a.wav", "b.mp3"], recipe="noise-classifier"):
+    print(one.path, one.shapes if one.ok else one.reason)
 """
 
 from typing import Any

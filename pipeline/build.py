@@ -13,16 +13,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import guard, jobs, schema, shards, stamps, statistics, store, tfrecord, tracks
+from pipeline import jobs, schema, shards, tracks
 from pipeline import plan as planning
 from pipeline.corpus import Corpus
+from pipeline.disk import guard, stamps, store
+from pipeline.dsp import statistics
 from pipeline.errors import MelmillError
+from pipeline.formats import tfrecord
 from pipeline.items import Task
+from pipeline.layouts.splits import SPLITS
 from pipeline.plan import Plan
 from pipeline.progress import Progress
 from pipeline.recipe import Recipe
 from pipeline.shards import Job, Place, make_shard
-from pipeline.splits import SPLITS
 
 SCHEMA = 1
 

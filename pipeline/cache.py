@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pipeline import code, codecs, stamps, store
+from pipeline import code
+from pipeline.audio import codecs
+from pipeline.disk import stamps, store
+from pipeline.disk.stamps import Stamp
 from pipeline.errors import MelmillError
-from pipeline.stamps import Stamp
 
 SAVE_EVERY = 30.0  # seconds between saves of the cache: what a kill costs at most
 
@@ -53,4 +55,4 @@ class Cache:
 
 
 def _version() -> str:
-    return store.digest([code.version("codecs"), codecs.library_versions()])
+    return store.digest([code.version("audio.codecs"), codecs.library_versions()])

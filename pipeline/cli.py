@@ -14,20 +14,8 @@ from typing import Any
 
 import click
 
-from pipeline import (
-    build,
-    clean,
-    cookbook,
-    corpus,
-    decode,
-    guard,
-    jobs,
-    plan,
-    scan,
-    stamps,
-    store,
-    verify,
-)
+from pipeline import build, cookbook, corpus, decode, jobs, plan, scan, verify
+from pipeline.disk import clean, guard, stamps, store
 from pipeline.errors import MelmillError, UsageError
 from pipeline.request import Request, options, request, where
 from pipeline.summary import summary

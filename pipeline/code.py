@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 
 @functools.cache
 def version(module: str, idle: frozenset[str] = frozenset()) -> str:
-    """Hash of `module` (such as "decode") and of every pipeline module it reaches.
+    """Hash of `module` (such as "dsp.mel") and of every pipeline module it reaches.
 
     Modules in `idle` are imported, but do nothing for the caller: they do not count.
     """
@@ -31,12 +31,15 @@ def version(module: str, idle: frozenset[str] = frozenset()) -> str:
 @functools.cache
 def _parsed(module: str) -> tuple[str, frozenset[str]]:
     """(what the module does, the pipeline modules it imports)."""
-    tree = ast.parse((HERE / f"{module}.py").read_bytes())
+    tree = ast.parse((HERE / f"{module.replace('.', '/')}.py").read_bytes())
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pipeline"):
             name = (node.module or "").removeprefix("pipeline").lstrip(".")
-            found |= {name} if name else {alias.name for alias in node.names}
+            if (HERE / name.replace(".", "/")).is_dir():  # names of modules, not of what they hold
+                found |= {f"{name}.{alias.name}".lstrip(".") for alias in node.names}
+            else:
+                found.add(name)
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
             value = body[0].value

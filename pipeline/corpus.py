@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline import decode, splits, store
+from pipeline import decode
 from pipeline.decode import Decoded
+from pipeline.disk import store
 from pipeline.errors import REASONS, TooManyRejected, UsageError
+from pipeline.layouts import splits
 from pipeline.scan import Manifest, Record
 
 # Left out by choice or counted under another name: these say nothing against the data.

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import buckets, code, codecs, guard, stamps, store, suspects
+from pipeline import buckets, code, suspects
+from pipeline.audio import codecs
+from pipeline.audio.pcm import Pack, Recording, check
+from pipeline.disk import guard, stamps, store
 from pipeline.errors import MelmillError
 from pipeline.packing import Source, Task, listen, make_pack
-from pipeline.pcm import Pack, Recording, check
 from pipeline.progress import Progress
 from pipeline.scan import Manifest, Record
 
@@ -37,7 +39,9 @@ class Decoded:
 
 
 def decoder_version() -> str:
-    return store.digest([code.version("codecs"), code.version("pcm"), codecs.library_versions()])
+    return store.digest(
+        [code.version("audio.codecs"), code.version("audio.pcm"), codecs.library_versions()]
+    )
 
 
 def decode(manifest: Manifest, root: Path, artifacts: Path, count: int) -> Decoded:

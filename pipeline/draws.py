@@ -9,11 +9,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline import rng, store
+from pipeline import rng
+from pipeline.audio.pcm import resampled_length
 from pipeline.corpus import Corpus, group
-from pipeline.pcm import resampled_length
+from pipeline.disk import store
+from pipeline.layouts.splits import SPLITS
 from pipeline.recipe import Recipe
-from pipeline.splits import SPLITS
 from pipeline.tracks import GROUPS, Draw, Piece, Track, samples
 
 VOICES = 4  # voices in babble, at most

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import features, levels, mel, mix, schema
-from pipeline.activity import activity
+from pipeline import schema
+from pipeline.audio.pcm import Pack
+from pipeline.dsp import features, levels, mel, mix
+from pipeline.dsp.activity import activity
 from pipeline.items import Item
-from pipeline.pcm import Pack
 from pipeline.recipe import Feature, Recipe
 
 NoiseAt = Callable[[int], tuple[str, np.ndarray]]  # draw's track -> (id, samples)

@@ -22,7 +22,7 @@ import psutil
 from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
 from joblib.parallel import LokyBackend, get_active_backend
 
-from pipeline.store import say
+from pipeline.disk.store import say
 
 WORKER = 300 << 20  # bytes one worker may need; MAX_RAM divided by this bounds the workers
 CAP = 3 << 30  # bytes a worker may ask for at all: a forged header cannot take the machine down

@@ -14,11 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import codecs, examples, jobs, plan, schema, store
+from pipeline import examples, jobs, plan, schema
+from pipeline.audio import codecs
+from pipeline.audio.pcm import Pack, PackWriter, resampled_length
 from pipeline.cookbook import load
+from pipeline.disk import store
 from pipeline.errors import Rejected, UsageError
 from pipeline.items import Item
-from pipeline.pcm import Pack, PackWriter, resampled_length
 from pipeline.progress import Progress
 from pipeline.recipe import Labels, Output, Recipe
 

@@ -9,9 +9,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import codecs, stamps, store, suspects
+from pipeline import suspects
+from pipeline.audio import codecs
+from pipeline.audio.pcm import Pack, PackWriter
+from pipeline.disk import stamps, store
 from pipeline.errors import MelmillError, Rejected
-from pipeline.pcm import Pack, PackWriter
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from pipeline import buckets, code, decode, draws, schema, store
+from pipeline import buckets, code, decode, draws, schema
+from pipeline.audio.pcm import resampled_length
 from pipeline.corpus import Corpus, group
+from pipeline.disk import store
 from pipeline.errors import UsageError
 from pipeline.items import Item, Task
-from pipeline.pcm import resampled_length
+from pipeline.layouts.splits import SPLITS
 from pipeline.recipe import Recipe
 from pipeline.scan import Record
-from pipeline.splits import SPLITS
 from pipeline.tracks import Draw, Track, samples
 
 LIBRARIES = ("numpy", "scipy", "soxr", "librosa", "h5py", "google-crc32c")
@@ -225,9 +226,9 @@ def _content(item: Item) -> Iterator[Any]:
 def versions(recipe: Recipe) -> list[Any]:
     """What makes the numbers. The plan's own code is not in it: its outcome is in the key."""
     kinds = {recipe.features[name].kind for name in recipe.stored() if name in recipe.features}
-    idle = set() if kinds else {"mel"}
-    idle |= set() if "vector" in kinds else {"features"}
-    idle |= set() if recipe.mix else {"mix", "noise", "tracks"}
+    idle = set() if kinds else {"dsp.mel"}
+    idle |= set() if "vector" in kinds else {"dsp.features"}
+    idle |= set() if recipe.mix else {"dsp.mix", "dsp.noise", "tracks"}
     made = code.version("shards", frozenset(idle))
     return [made, decode.decoder_version(), code.libraries(*LIBRARIES)]
 
@@ -235,7 +236,9 @@ def versions(recipe: Recipe) -> list[Any]:
 def noise_key(tracks: Sequence[Track], recipe: Recipe) -> str:
     """Of a shard of noise: its rows are as long as a track, and hold a kind's place in the list."""
     assert recipe.mix is not None
-    idle = frozenset({"examples", "schema", "features", "mel", "mix", "tfrecord"})
+    idle = frozenset(
+        {"examples", "schema", "dsp.features", "dsp.mel", "dsp.mix", "formats.tfrecord"}
+    )
     made = [code.version("shards", idle), decode.decoder_version(), code.libraries(*LIBRARIES)]
     return store.digest([[t.id for t in tracks], samples(recipe), recipe.mix.noises, made])
 

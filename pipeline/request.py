@@ -13,7 +13,10 @@ from typing import Any
 
 import click
 
-from pipeline import cookbook, corpus, demo, jobs, layouts, store
+from pipeline import cookbook, corpus, jobs
+from pipeline.demo import corpus as demo
+from pipeline.disk import store
+from pipeline.layouts import recognise as layouts
 from pipeline.progress import Progress
 
 

@@ -14,11 +14,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import codecs, layouts, stamps, store, suspects
+from pipeline import suspects
+from pipeline.audio import codecs
 from pipeline.cache import Cache
+from pipeline.disk import stamps, store
+from pipeline.disk.stamps import Stamp
 from pipeline.errors import MelmillError, Rejected
+from pipeline.layouts import recognise as layouts
 from pipeline.progress import Progress
-from pipeline.stamps import Stamp
 from pipeline.walk import NEVER, Found, walk
 
 SCHEMA = 1

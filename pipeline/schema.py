@@ -4,9 +4,9 @@ Reads and writes nothing. Does: turns a recipe (and the classes or tags of the d
 description of every stored array: name, type, shape of one example, unit, axes.
 """
 
-from pipeline import features
-from pipeline.fields import Field
-from pipeline.mel import MelSpec
+from pipeline.dsp import features
+from pipeline.dsp.mel import MelSpec
+from pipeline.formats.fields import Field
 from pipeline.recipe import Feature, Recipe
 
 LOG_UNITS = {

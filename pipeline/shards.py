@@ -14,11 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import examples, hdf5, schema, stamps, statistics, store, tfrecord, tracks
+from pipeline import examples, schema, tracks
+from pipeline.audio.pcm import Pack
+from pipeline.disk import stamps, store
+from pipeline.dsp import statistics
 from pipeline.errors import MelmillError
-from pipeline.fields import Field
+from pipeline.formats import hdf5, tfrecord
+from pipeline.formats.fields import Field
 from pipeline.items import Task
-from pipeline.pcm import Pack
 from pipeline.recipe import Recipe
 from pipeline.tracks import Track
 

@@ -15,7 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import jobs, store
+from pipeline import jobs
+from pipeline.disk import store
 from pipeline.errors import Rejected
 
 PATIENCE = 60.0  # seconds a file may take, plus one for each of its MiB

@@ -10,10 +10,11 @@ from typing import get_args
 
 import numpy as np
 
-from pipeline import noise, rng
-from pipeline.fields import Field
-from pipeline.levels import Silent
-from pipeline.pcm import Pack
+from pipeline import rng
+from pipeline.audio.pcm import Pack
+from pipeline.dsp import noise
+from pipeline.dsp.levels import Silent
+from pipeline.formats.fields import Field
 from pipeline.recipe import Noise, Recipe
 
 KINDS: tuple[str, ...] = get_args(Noise)

@@ -3,8 +3,7 @@
 Reads: every shard of every index, once; the packs and lists through verify_corpus.py. Does:
 compares sha256 and counts, both formats with each other, looks for numbers that are not finite and
 for labels that name nothing, measures every mixture again, and checks that no group and no
-recording stands in two splits, by what the shards themselves say. Writes nothing; it names the
-damaged files, so that the caller forgets their stamps and the next `make features` mends them.
+recording stands in two splits. Writes nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,10 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import hdf5, jobs, mix, store, tfrecord, verify_corpus
+from pipeline import jobs, verify_corpus
 from pipeline.cookbook import RESERVED
+from pipeline.disk import store
+from pipeline.dsp import mix
 from pipeline.errors import MelmillError
-from pipeline.fields import Field
+from pipeline.formats import hdf5, tfrecord
+from pipeline.formats.fields import Field
 from pipeline.progress import Progress
 
 DECIBELS = 0.01  # how far a stored SNR may be from the one in the samples
@@ -242,8 +244,6 @@ def _leaks(checks: Sequence[Check], who: Sequence[set[tuple[str, Any]]]) -> list
         for kind, value in sorted(names, key=str):
             other = seen.setdefault((check.folder, kind, value), split)
             if other != split:
-                faults.append(
-                    f"{check.where}: {kind} {value} stands in {other} too. "
-                    "A leak: name groups in a list, or give SPLITS="
-                )
+                do = "A leak: name groups in a list, or give SPLITS="
+                faults.append(f"{check.where}: {kind} {value} stands in {other} too. {do}")
     return faults

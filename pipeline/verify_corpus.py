@@ -8,7 +8,8 @@ come out as they stand. Writes nothing.
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline import corpus, decode, jobs, pcm, scan
+from pipeline import corpus, decode, jobs, scan
+from pipeline.audio import pcm
 from pipeline.decode import Decoded
 from pipeline.errors import MelmillError
 from pipeline.progress import Progress

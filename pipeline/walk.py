@@ -8,7 +8,8 @@ import os
 import stat
 from pathlib import Path
 
-from pipeline import codecs, stamps
+from pipeline.audio import codecs
+from pipeline.disk import stamps
 
 NEVER: stamps.Stamp = (0, 0, 0, 0)  # no file has it
 Found = tuple[str, stamps.Stamp, str]  # path, stamp, "" or why it is no regular file

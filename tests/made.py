@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import splits
+from pipeline.audio.pcm import Recording, resampled_length
 from pipeline.corpus import Corpus, group
 from pipeline.decode import Decoded
-from pipeline.pcm import Recording, resampled_length
+from pipeline.layouts import splits
 from pipeline.recipe import (
     Audio,
     Feature,

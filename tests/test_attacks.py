@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from pipeline import hdf5, store
+from pipeline.disk import store
 from pipeline.errors import MelmillError
-from pipeline.fields import Field
+from pipeline.formats import hdf5
+from pipeline.formats.fields import Field
 from tests import corpus, here
 from training.index import DataError, load_index
 from training.shards import read_shard

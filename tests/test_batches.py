@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import hdf5, store
-from pipeline.fields import Field
+from pipeline.disk import store
+from pipeline.formats import hdf5
+from pipeline.formats.fields import Field
 from training.batches import Batches, Share
 from training.index import DataError, Index, load_index
 

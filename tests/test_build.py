@@ -13,10 +13,11 @@ import h5py
 import numpy as np
 import pytest
 
-from pipeline import build, guard, jobs, plan, shards, stamps, store, verify
+from pipeline import build, jobs, plan, shards, verify
+from pipeline.audio.pcm import Pack, PackWriter
 from pipeline.corpus import Corpus
+from pipeline.disk import guard, stamps, store
 from pipeline.errors import MelmillError
-from pipeline.pcm import Pack, PackWriter
 from pipeline.recipe import Labels, Recipe
 from tests import inline
 from tests.made import RATE, corpus, ident, recipe, record

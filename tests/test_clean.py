@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.clean import clean, ours
+from pipeline.disk.clean import clean, ours
 
 KEY = "0123456789ab"
 

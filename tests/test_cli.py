@@ -13,8 +13,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from pipeline import cli, jobs, layouts, request
+from pipeline import cli, jobs, request
 from pipeline.errors import MelmillError, UsageError
+from pipeline.layouts import recognise as layouts
 from tests import corpus, inline
 
 COMMANDS = ["scan", "decode", "shards", "features", "resume", "verify", "clean"]

@@ -11,8 +11,9 @@ import pytest
 import soundfile as sf
 from hostile import FORMATS, encoded, silent_flac, tone, wav, write_hostile
 
-from pipeline import codecs, errors
-from pipeline.codecs import BLOCK, EXTENSIONS, Limits, open_sound, probe
+from pipeline import errors
+from pipeline.audio import codecs
+from pipeline.audio.codecs import BLOCK, EXTENSIONS, Limits, open_sound, probe
 from pipeline.errors import Rejected
 
 

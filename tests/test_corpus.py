@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from pipeline import corpus, decode
+from pipeline.audio.pcm import Recording
 from pipeline.corpus import Corpus, check_rejected, gather
 from pipeline.decode import Decoded
 from pipeline.errors import MelmillError, TooManyRejected, UsageError
-from pipeline.pcm import Recording
 from pipeline.scan import Manifest, Record
 from tests.made import record
 

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import pcm, scan, stamps, store
+from pipeline import scan
+from pipeline.audio import pcm
+from pipeline.disk import stamps, store
 from pipeline.errors import MelmillError
 from tests import corpus, here
 from training.index import DataError, load_index
@@ -301,5 +303,3 @@ def test_stages_refuse_a_damaged_manifest(world: World) -> None:
         overwrite(path, data[:size])
         with pytest.raises(MelmillError, match="damaged manifest"):
             scan.read(world.artifacts, world.root / "data")
-
-

@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from pipeline import codecs, decode, guard, jobs, scan, stamps, suspects
+from pipeline import decode, jobs, scan, suspects
+from pipeline.audio import codecs
+from pipeline.audio.pcm import Pack, Recording
 from pipeline.decode import Decoded
+from pipeline.disk import guard, stamps
 from pipeline.errors import MelmillError
-from pipeline.pcm import Pack, Recording
 from pipeline.scan import Manifest
 from tests import inline
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline import demo
-from pipeline.demo_files import Kind, encode
-from pipeline.demo_plan import Item, plan
-from pipeline.demo_sounds import CLASSES
+from pipeline.demo import corpus as demo
+from pipeline.demo.files import Kind, encode
+from pipeline.demo.plan import Item, plan
+from pipeline.demo.sounds import CLASSES
 from pipeline.errors import UsageError
 
 PLAN = plan(0)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.demo_music import Clip, make_artist, play
-from pipeline.demo_plan import POOLS, clips, plan, pools, talk, voices
-from pipeline.demo_sounds import CLASSES, noise
-from pipeline.demo_voices import utterance
+from pipeline.demo.music import Clip, make_artist, play
+from pipeline.demo.plan import POOLS, clips, plan, pools, talk, voices
+from pipeline.demo.sounds import CLASSES, noise
+from pipeline.demo.voices import utterance
 from pipeline.rng import stream
 
 PLAN = plan(0)

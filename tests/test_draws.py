@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import draws, noise, tracks
+from pipeline import draws, tracks
 from pipeline.corpus import Corpus, group
-from pipeline.levels import rms
+from pipeline.dsp import noise
+from pipeline.dsp.levels import rms
 from pipeline.recipe import Recipe
 from pipeline.tracks import Draw, Piece, Track
 from tests.made import RATE, Sounds, corpus, ident, recipe, record

@@ -22,7 +22,9 @@ import soundfile as sf
 import soxr
 from scipy.signal import lfilter
 
-from pipeline import cookbook, demo, demo_plan, recipe
+from pipeline import cookbook, recipe
+from pipeline.demo import corpus as demo
+from pipeline.demo import plan as demo_plan
 from tests import corpus, here
 from training.index import load_index
 

@@ -41,7 +41,7 @@ def test_an_unknown_code_is_a_mistake_of_ours() -> None:
 
 def test_every_code_that_the_source_uses_has_its_meaning_and_every_meaning_is_used() -> None:
     source = "".join(
-        path.read_text() for path in Path(__file__).parent.parent.glob("pipeline/*.py")
+        path.read_text() for path in Path(__file__).parent.parent.glob("pipeline/**/*.py")
     )
     raised = set(re.findall(r"""Rejected\(\s*"([a-z_]+)",""", source))
     assert raised <= set(REASONS)

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import activity, examples, mix, statistics
+from pipeline import examples
 from pipeline.cookbook import load
+from pipeline.dsp import activity, mix, statistics
 from pipeline.items import Item
 from pipeline.recipe import Feature, Labels, Recipe
 from pipeline.tracks import Draw

@@ -10,8 +10,8 @@ import librosa
 import numpy as np
 import pytest
 
+from pipeline.dsp.features import VectorSpec, names, vector
 from pipeline.errors import UsageError
-from pipeline.features import VectorSpec, names, vector
 
 SPECS = [
     VectorSpec(22050),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import MelmillError
-from pipeline.fields import Field, check, first_not_finite
+from pipeline.formats.fields import Field, check, first_not_finite
 
 MEL = Field("mel", "float32", (3, 2), "power", ("frames", "mels"))
 SPEAKER = Field("speaker", "bytes4", (), "", ())

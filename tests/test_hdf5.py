@@ -13,9 +13,9 @@ import h5py
 import numpy as np
 import pytest
 
-from pipeline import hdf5
 from pipeline.errors import MelmillError
-from pipeline.fields import Field
+from pipeline.formats import hdf5
+from pipeline.formats.fields import Field
 
 FIELDS = (
     Field("mel", "float32", (3, 2), "power", ("frames", "mels")),

@@ -35,8 +35,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "expected.json").write_text(json.dumps(expected))
     corpus.small_corpus(root / "mixed" / "fine")
     (root / "mixed" / "fine" / "melmill.csv").unlink()
-    shutil.copytree(root / "mixed", root / "good", symlinks=True,
-                    ignore=lambda folder, names: _bad(root / "mixed", folder, names, expected))
+    shutil.copytree(
+        root / "mixed",
+        root / "good",
+        symlinks=True,
+        ignore=lambda folder, names: _bad(root / "mixed", folder, names, expected),
+    )
     corpus.recipes(root / "recipes")
     return root
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import REASONS, UsageError
-from pipeline.layouts import LAYOUTS, Entry, Listing, read_listing
-from pipeline.rttm import tie
+from pipeline.layouts.recognise import LAYOUTS, Entry, Listing, read_listing
+from pipeline.layouts.rttm import tie
 
 AUDIO = frozenset({".wav", ".flac", ".mp3"})
 SPOKEN = "SPEAKER {0} 1 {1} {2} <NA> <NA> {3} <NA> <NA>\n"
@@ -339,6 +339,6 @@ def test_a_list_too_large_or_not_a_table_stops(
     wide = "path\n" + '"' + "x" * 200_000 + "\n"  # the csv module's own cell limit is 131072
     with pytest.raises(UsageError, match=r"melmill\.csv:\d+: not a table"):
         listing(tmp_path, {"melmill.csv": wide})
-    monkeypatch.setattr("pipeline.lists.MAX_LIST_BYTES", 100)
+    monkeypatch.setattr("pipeline.layouts.lists.MAX_LIST_BYTES", 100)
     with pytest.raises(UsageError, match="list too large"):
         listing(tmp_path, {"melmill.csv": wide})

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import levels
-from pipeline.levels import active_level, rms
+from pipeline.dsp import levels
+from pipeline.dsp.levels import active_level, rms
 
 RATE = 22050
 

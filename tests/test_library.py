@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline import extract, hdf5, jobs, stamps
+from pipeline import extract, jobs
 from pipeline.cookbook import load
+from pipeline.disk import stamps
 from pipeline.errors import UsageError
-from pipeline.fields import Field
+from pipeline.formats import hdf5
+from pipeline.formats.fields import Field
 from tests import corpus
 
 

@@ -18,9 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import mel
+from pipeline.dsp import mel
+from pipeline.dsp.mel import MelSpec
 from pipeline.errors import UsageError
-from pipeline.mel import MelSpec
 
 SPECS = [
     MelSpec(22050, 2048, 512, 128),
@@ -210,7 +210,7 @@ def test_memory_does_not_grow_with_length() -> None:
 
 SCRIPT = """
 import hashlib, sys, numpy as np
-from pipeline import mel
+from pipeline.dsp import mel
 assert "librosa" not in sys.modules and "numba" not in sys.modules
 y = np.random.default_rng(3).standard_normal(90001).astype(np.float32)
 spec = mel.MelSpec(22050, 2048, 512, 128)

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import mix
-from pipeline.levels import active_level
-from pipeline.mix import CEILING, FLOOR, Mixture, Silent, at_level, at_snr, fit
+from pipeline.dsp import mix
+from pipeline.dsp.levels import active_level
+from pipeline.dsp.mix import CEILING, FLOOR, Mixture, Silent, at_level, at_snr, fit
 
 RATE = 22050
 N = 44096

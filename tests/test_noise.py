@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import welch
 
-from pipeline.levels import Silent, active_level, rms
-from pipeline.noise import SLOPES, babble, coloured
+from pipeline.dsp.levels import Silent, active_level, rms
+from pipeline.dsp.noise import SLOPES, babble, coloured
 from pipeline.rng import stream
 
 RATE = 22050

@@ -15,9 +15,9 @@ from pipeline import code, plan, schema
 from pipeline.cookbook import load
 from pipeline.errors import UsageError
 from pipeline.items import Item, Task
+from pipeline.layouts.splits import SPLITS
 from pipeline.plan import windows
 from pipeline.recipe import Labels, Recipe
-from pipeline.splits import SPLITS
 from tests.made import MEL, RATE, corpus, ident, recipe, record
 
 MUSICNN, LONG = load(["musicnn"])[0], load(["musicnn-2048"])[0]

@@ -88,11 +88,16 @@ def test_killed_inside_a_save(tmp_path: Path, whole: Any) -> None:
 
 
 @pytest.mark.slow
-def test_killed_at_every_system_call_of_writing(tmp_path: Path, whole: Any) -> None:
-    for point, last in {"open": 18, "write": 90, "fsync": 18, "rename": 18, "syncdir": 18,
-                        "unlink": 13, "append": 20}.items():  # fmt: skip
-        for number in range(1, last + 1, 5 if point == "write" else 1):
-            check(tmp_path / f"{point}{number}", f"{point}:{number}", whole)
+@pytest.mark.parametrize(
+    ("point", "last"),
+    [("open", 20), ("write", 90), ("fsync", 20), ("rename", 20), ("syncdir", 20), ("unlink", 13),
+     ("append", 20)],
+)  # fmt: skip
+def test_killed_at_every_system_call_of_writing(
+    tmp_path: Path, whole: Any, point: str, last: int
+) -> None:
+    for number in range(1, last + 1, 5 if point == "write" else 1):
+        check(tmp_path / f"{point}{number}", f"{point}:{number}", whole)
 
 
 def test_three_kills_in_a_row_with_other_loader_threads(tmp_path: Path, whole: Any) -> None:

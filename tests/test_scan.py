@@ -14,8 +14,11 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from pipeline import codecs, jobs, layouts, scan, stamps
+from pipeline import jobs, scan
+from pipeline.audio import codecs
+from pipeline.disk import stamps
 from pipeline.errors import REASONS, MelmillError, UsageError
+from pipeline.layouts import recognise as layouts
 from pipeline.scan import Manifest, Record
 from tests import inline
 

@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline import cookbook, features, schema
-from pipeline.fields import Field
+from pipeline import cookbook, schema
+from pipeline.dsp import features
+from pipeline.formats.fields import Field
 from pipeline.recipe import Recipe
 
 SHIPPED = {r.name: r for r in cookbook.load([])}

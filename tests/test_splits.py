@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import MelmillError, UsageError
-from pipeline.splits import SPLITS, Item, assign, check_leaks, group_of, read_csv, write_csv
+from pipeline.layouts.splits import SPLITS, Item, assign, check_leaks, group_of, read_csv, write_csv
 
 
 def item(

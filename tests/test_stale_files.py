@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import soundfile as sf
 
-from pipeline.pcm import Pack
+from pipeline.audio.pcm import Pack
 from tests import corpus, here
 
 
@@ -224,7 +224,7 @@ def test_splits_given_back(root: Path) -> None:
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_nobody_moves_in_a_large_corpus(seed: int) -> None:
     """One newcomer among 400 speakers: no other speaker's split changes."""
-    from pipeline import splits
+    from pipeline.layouts import splits
 
     def of(count: int) -> dict[str, str]:
         items = [

@@ -68,9 +68,7 @@ frame = 400
 fields = ["logmel", "activity"]
 formats = ["hdf5"]
 """
-BASES = {
-    text.split('"')[1]: text for text in (corpus.MIX, corpus.CLASSES, TAGS, TALK)
-}
+BASES = {text.split('"')[1]: text for text in (corpus.MIX, corpus.CLASSES, TAGS, TALK)}
 
 NONE, SHARDS, BOTH = set[str](), {"shards"}, {"shards", "noise"}
 # What a change must make again, by the key or, where it has no line, by its table.
@@ -213,9 +211,7 @@ def _kind(name: str) -> str:
 
 
 @pytest.mark.parametrize(("name", "key", "changes"), CASES, ids=[f"{b}-{k}" for b, k, _ in CASES])
-def test_key(
-    base: Path, tmp_path: Path, name: str, key: str, changes: dict[str, Any]
-) -> None:
+def test_key(base: Path, tmp_path: Path, name: str, key: str, changes: dict[str, Any]) -> None:
     text = here.changed(BASES[name], **changes)
     assert _parsed(text) != _parsed(BASES[name])
     artifacts = here.copy(base / "artifacts", tmp_path / "artifacts")

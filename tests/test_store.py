@@ -340,7 +340,7 @@ def test_temps_are_swept_at_any_depth_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_the_lock_refuses_a_second_run_and_names_the_first(tmp_path: Path) -> None:
-    code = "import sys; from pathlib import Path; from pipeline import guard, stamps, store\n"
+    code = "import sys; from pathlib import Path; from pipeline.disk import guard, stamps, store\n"
     code += "with guard.lock(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     said = f"another run is using this folder; got '.* {re.escape(str(tmp_path))}', process "
     with subprocess.Popen(

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import tfrecord, varints
 from pipeline.errors import MelmillError
-from pipeline.fields import Field
+from pipeline.formats import tfrecord, varints
+from pipeline.formats.fields import Field
 from tests.test_hdf5 import FIELDS, arrays, assert_same
 
 ONE = (Field("label", "int64", (), "", ()),)

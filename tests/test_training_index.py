@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 import pytest
 
-from pipeline import hdf5, tfrecord
+from pipeline.formats import hdf5, tfrecord
 from tests.test_hdf5 import FIELDS, arrays, assert_same
 from training import shards as training_shards
 from training.index import DataError, Index, load_index

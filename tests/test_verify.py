@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import hdf5, jobs, mix, store, tfrecord, tracks, verify, verify_corpus
+from pipeline import jobs, tracks, verify, verify_corpus
+from pipeline.disk import store
+from pipeline.dsp import mix
 from pipeline.errors import MelmillError
-from pipeline.fields import Field
+from pipeline.formats import hdf5, tfrecord
+from pipeline.formats.fields import Field
 from pipeline.recipe import Labels
 from pipeline.schema import fields
 from pipeline.verify import Check, audit, check_files

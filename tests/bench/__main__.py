@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pipeline.__main__  # noqa: F401  (first: the commands' threads and allocator, here too)
-from pipeline import store
+from pipeline.disk import store
 from tests.bench import bench_chain, bench_memory, bench_rest
 from tests.bench.common import Row
 

@@ -16,8 +16,8 @@ import numpy as np
 import scipy.fft
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # librosa needs it
 
-from pipeline import features, mel
-from pipeline.mel import MelSpec
+from pipeline.dsp import features, mel
+from pipeline.dsp.mel import MelSpec
 
 SPECS = [MelSpec(22050, 2048, 512, 128), MelSpec(16000, 512, 256, 96)]
 SECONDS = {3: 25, 120: 3}  # length of the clip: turns

@@ -15,7 +15,7 @@ from typing import Any
 
 import soundfile as sf
 
-from pipeline.store import load_json
+from pipeline.disk.store import load_json
 from tests.bench.common import Row, cold, command, corpus, own_recipe, room, sound, turns
 
 RATE = 22050  # Hz

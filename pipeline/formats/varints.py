@@ -5,7 +5,7 @@ Reads and writes nothing. Does: codes one number, or all of a field at once in N
 
 import numpy as np
 
-from pipeline.fields import Field
+from pipeline.formats.fields import Field
 
 BLOCK = 1 << 15  # integers coded in one step: their bytes stay in the CPU's cache
 Span = tuple[int, int]  # from a byte of the file to another

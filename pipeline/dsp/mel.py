@@ -16,7 +16,7 @@ import scipy.fft
 import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline import bands
+from pipeline.dsp import bands
 from pipeline.errors import UsageError
 
 Floats = NDArray[np.float32]

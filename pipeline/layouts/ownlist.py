@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from pipeline.errors import Rejected, UsageError
-from pipeline.lists import (
+from pipeline.layouts.lists import (
     MORE,
     ROLE_NAMES,
     SPLIT_NAMES,
@@ -24,7 +24,7 @@ from pipeline.lists import (
     read_text,
     stem,
 )
-from pipeline.rttm import Segment, Turns
+from pipeline.layouts.rttm import Segment, Turns
 
 COLUMNS = ("path", "label", "group", "split", "role", "start", "end", "fold", "tags", "rttm")
 ALIASES = {"kind": "role", "speaker": "group", "class": "label"}  # used where the column is absent

@@ -9,7 +9,7 @@ import re
 import shutil
 from pathlib import Path
 
-from pipeline import store
+from pipeline.disk import store
 
 FILES = {"manifest.jsonl", "rejected.csv", "splits.csv"}
 CACHES = {"scan.json", "hashes.json", "packs.json", "last.json", "inside"}

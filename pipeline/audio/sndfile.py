@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import soundfile as sf
 
+from pipeline.audio.headers import Claim
 from pipeline.errors import Rejected
-from pipeline.headers import Claim
 
 BLOCK = 262144  # samples of all channels together in one read: 1 MiB of float32
 _LOSSLESS = frozenset({"PCM_16", "PCM_S8", "PCM_U8", "ULAW", "ALAW"})  # G.711 decodes to 16 bits

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline import rng
 from pipeline.errors import MelmillError, UsageError
-from pipeline.groups import RESOLVE, SPLITS, Group, Item, group_of, read_groups, settle
+from pipeline.layouts.groups import RESOLVE, SPLITS, Group, Item, group_of, read_groups, settle
 
 __all__ = ["SPLITS", "Item", "assign", "check_leaks", "group_of", "read_csv", "write_csv"]
 

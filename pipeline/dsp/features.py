@@ -13,9 +13,9 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline import mel
+from pipeline.dsp import mel
+from pipeline.dsp.mel import Floats, MelSpec
 from pipeline.errors import UsageError
-from pipeline.mel import Floats, MelSpec
 
 AMIN = np.float32(1e-10)  # the floor of every logarithm of power
 TOP_DB = 80.0

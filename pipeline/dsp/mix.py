@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 # Levels are measured and signals refused here, so both names belong to this module's interface.
-from pipeline.levels import FLOOR as FLOOR
-from pipeline.levels import Silent as Silent
-from pipeline.levels import active_level, rms
+from pipeline.dsp.levels import FLOOR as FLOOR
+from pipeline.dsp.levels import Silent as Silent
+from pipeline.dsp.levels import active_level, rms
 
 CEILING = 1.0  # largest magnitude that is stored, linear full scale
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.audio.headers import Claim
 from pipeline.errors import Rejected
-from pipeline.headers import Claim
 
 _BLOCK = 131072  # frames gathered from the decoder's packets before they are handed on
 _SCALE = {"u8": 128.0, "s16": 32768.0, "s32": 2147483648.0, "flt": 1.0, "dbl": 1.0}

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from pipeline.demo_plan import Item, plan
+from pipeline.demo.plan import Item, plan
 from pipeline.errors import UsageError
 
 VERSION = 1  # raise it whenever any byte of the corpus changes

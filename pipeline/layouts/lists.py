@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from pipeline.errors import UsageError
-from pipeline.rttm import Segment
+from pipeline.layouts.rttm import Segment
 
 ROLES = ("clean", "noise", "music", "labelled")
 # What people call the roles, in a column or as a folder's name.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.fft import irfft, next_fast_len
 
-from pipeline.levels import FLOOR, Silent, active_level, rms
+from pipeline.dsp.levels import FLOOR, Silent, active_level, rms
 
 # Amplitude falls with frequency to this power: 0, -3.01 and -6.02 dB per octave.
 SLOPES = {"white": 0.0, "pink": 0.5, "brown": 1.0}

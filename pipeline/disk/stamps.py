@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from pipeline.disk.store import dump_json, load_json, write_bytes
 from pipeline.errors import MelmillError
-from pipeline.store import dump_json, load_json, write_bytes
 
 READ = 1 << 20  # bytes per read when hashing: past this size the read call no longer matters
 Stamp = tuple[int, int, int, int]

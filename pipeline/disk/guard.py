@@ -16,8 +16,8 @@ from pathlib import Path
 
 import psutil
 
+from pipeline.disk.store import write_error
 from pipeline.errors import MelmillError
-from pipeline.store import write_error
 
 SPARE = 64 << 20  # bytes left free on the volume, so that logs and other programs go on
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
-from pipeline.demo_voices import series
+from pipeline.demo.voices import series
 from pipeline.rng import stream
 
 Floats = NDArray[np.float64]

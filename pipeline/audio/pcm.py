@@ -20,8 +20,8 @@ from typing import Any, ClassVar
 import numpy as np
 import soxr
 
+from pipeline.disk.store import Sink, dump_json
 from pipeline.errors import MelmillError
-from pipeline.store import Sink, dump_json
 
 MAGIC = b"MELPCM1\n"
 TRAILER = struct.Struct("<Q32s8s")

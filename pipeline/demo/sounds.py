@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 from scipy.signal import fftconvolve
 
-from pipeline.demo_voices import make_voice, series, utterance
+from pipeline.demo.voices import make_voice, series, utterance
 
 Floats = NDArray[np.float64]
 Rng = np.random.Generator

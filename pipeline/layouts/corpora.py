@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 
 from pipeline.errors import UsageError
-from pipeline.lists import ROLE_NAMES, Entry, Folder, Found, read_table, read_text
+from pipeline.layouts.lists import ROLE_NAMES, Entry, Folder, Found, read_table, read_text
 
 
 def table_of(folder: Folder, name: str) -> str:

@@ -19,10 +19,10 @@ from typing import Any
 import google_crc32c
 import numpy as np
 
-from pipeline import varints
 from pipeline.errors import MelmillError
-from pipeline.fields import Arrays, Field, check
-from pipeline.varints import Span
+from pipeline.formats import varints
+from pipeline.formats.fields import Arrays, Field, check
+from pipeline.formats.varints import Span
 
 _BYTES, _FLOAT, _INT64 = b"\x0a", b"\x12", b"\x1a"  # the lists' tags in a Feature
 _FIRST, _SECOND = b"\x0a", b"\x12"  # tags of fields 1 and 2, length-delimited

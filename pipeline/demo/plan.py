@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.demo_files import Kind, encode
-from pipeline.demo_music import Clip, make_artist, make_clip, play
-from pipeline.demo_sounds import CLASSES, noise
-from pipeline.demo_voices import Voice, conversation, make_voice, utterance
+from pipeline.demo.files import Kind, encode
+from pipeline.demo.music import Clip, make_artist, make_clip, play
+from pipeline.demo.sounds import CLASSES, noise
+from pipeline.demo.voices import Voice, conversation, make_voice, utterance
 from pipeline.rng import stream
 
 Floats = NDArray[np.float64]

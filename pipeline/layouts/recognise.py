@@ -17,11 +17,11 @@ from pathlib import Path
 from posixpath import splitext
 from unicodedata import normalize
 
-from pipeline import corpora
 from pipeline.errors import Rejected, UsageError
-from pipeline.lists import ROLE_NAMES, ROLES, Entry, Folder, Found, Reject, read_text, stem
-from pipeline.ownlist import own_list, read_list
-from pipeline.rttm import LOCAL_NAME, Turns, match, tie
+from pipeline.layouts import corpora
+from pipeline.layouts.lists import ROLE_NAMES, ROLES, Entry, Folder, Found, Reject, read_text, stem
+from pipeline.layouts.ownlist import own_list, read_list
+from pipeline.layouts.rttm import LOCAL_NAME, Turns, match, tie
 
 __all__ = ["LAYOUTS", "Entry", "Layout", "Listing", "read_listing"]
 

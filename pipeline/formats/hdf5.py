@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 from pipeline.errors import MelmillError
-from pipeline.fields import Arrays, Field, check
+from pipeline.formats.fields import Arrays, Field, check
 
 # The oldest format, readable by every HDF5 and holding no times; pinned, because the library's own
 # choice moves. From 1.8's format on, the root group's header holds the time of day.

@@ -15,10 +15,10 @@ from typing import Any, Self
 
 import numpy as np
 
+from pipeline.audio.headers import PYAV_FAMILIES, inspect
+from pipeline.audio.pyav import PyavSource, pyav_versions
+from pipeline.audio.sndfile import BLOCK, SndfileSource, sndfile_versions
 from pipeline.errors import Rejected
-from pipeline.headers import PYAV_FAMILIES, inspect
-from pipeline.pyav import PyavSource, pyav_versions
-from pipeline.sndfile import BLOCK, SndfileSource, sndfile_versions
 
 __all__ = [
     "BLOCK",

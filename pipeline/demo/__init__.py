@@ -1,0 +1,4 @@
+"""The demo corpus: synthetic voices, noise, music and conversations.
+
+Reads nothing; writes one folder.
+"""

@@ -1,0 +1,148 @@
+"""The front door: what `make` runs, with values and file names that would break a careless one.
+
+Reads a copy of the checkout. Does: runs make there with an environment that is already made (this
+one), so that nothing is installed. Writes in pytest's folders.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import corpus
+
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not here")
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Makefile and the pipeline, with this Python behind a stamp that says it is complete."""
+    root = tmp_path_factory.mktemp("make") / "checkout"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(corpus.REPO / "pipeline", root / "pipeline", ignore=ignored)
+    shutil.copytree(corpus.REPO / ".ci", root / ".ci")
+    shutil.copy(corpus.REPO / "Makefile", root)
+    (root / "venv" / "bin").mkdir(parents=True)
+    python = root / "venv" / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    (root / "venv" / "core.stamp").touch()
+    (root / "venv" / "dev.stamp").touch()
+    corpus.small_corpus(root.parent / "data")
+    corpus.recipes(root.parent / "recipes")
+    return root
+
+
+def make(
+    checkout: Path, *args: str, env: dict[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    around = {k: v for k, v in corpus.environment(env).items() if not k.startswith("MAKE")}
+    around.pop("PYTHONPATH")
+    return subprocess.run(
+        ["make", "VENV=venv", *args], cwd=checkout, env=around, capture_output=True, text=True,
+        timeout=120, check=False,
+    )  # fmt: skip
+
+
+def asked(checkout: Path, artifacts: Path, **more: str) -> list[str]:
+    base = checkout.parent
+    known = {"DATA": base / "data", "RECIPE": corpus.recipes(base / "recipes", corpus.CLASSES),
+             "ARTIFACTS": artifacts, "JOBS": "2"} | more  # fmt: skip
+    return [f"{name}={value}" for name, value in known.items()]
+
+
+def test_features_then_nothing_then_verify(checkout: Path, tmp_path: Path) -> None:
+    artifacts = tmp_path / "a"
+    known = asked(checkout, artifacts)
+    first = make(checkout, "features", *known)
+    assert first.returncode == 0, first.stderr
+    assert "shards made" in first.stdout
+    before = {p: p.lstat() for p in artifacts.rglob("*")}
+    second = make(checkout, "features", *known)
+    assert "nothing to do: all of it stands" in second.stdout, second.stdout
+    assert {p: p.lstat()[:9] for p in artifacts.rglob("*")} == {
+        p: status[:9] for p, status in before.items()
+    }
+    for target in ("verify", "resume"):
+        done = make(checkout, target, f"ARTIFACTS={artifacts}")
+        assert done.returncode == 0, (target, done.stderr)
+
+
+def test_many_stages_at_once(checkout: Path, tmp_path: Path) -> None:
+    """-j -k on all stages: they still run one after another, each once."""
+    done = make(checkout, "-j", "-k", "verify", "shards", "decode", "scan", "features",
+                *asked(checkout, tmp_path / "a"))  # fmt: skip
+    assert done.stdout.count("scan: ") == 1
+    assert done.stdout.count("decode: ") == 1
+    assert "another run is using" not in done.stderr
+    again = make(checkout, "-j", "-k", "scan", "decode", "shards", "verify",
+                 *asked(checkout, tmp_path / "b"))  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    assert "all good" in again.stdout
+    assert corpus.tree_hash(tmp_path / "a") == corpus.tree_hash(tmp_path / "b")
+
+
+NAMES = [
+    "with spaces", "it's", 'say "so"', "$(shell touch pwn)", "$HOME", "$$(touch pwn)", "#hash",
+    "`touch pwn`", "; touch pwn", "a;touch pwn;", "&& touch pwn", "| touch pwn", "back\\slash",
+    "per%cent", "$(info x)$(DATA)", "-rf", "new\nline", "=x", "${PATH}", "é", "\ttab", "x\\",
+    "$(eval X:=$(shell touch pwn))", "!(touch pwn)", "a:b", "*", "~",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("way", ["argument", "environment"])
+def test_values_are_taken_as_they_are(checkout: Path, name: str, way: str) -> None:
+    """What a command sees is what was typed; nothing in it is run, by make or by the shell."""
+    teller = checkout / "teller" / "bin" / "python"
+    teller.parent.mkdir(parents=True, exist_ok=True)
+    teller.write_text('#!/bin/sh\nprintf "%s" "$DATA"\n')
+    teller.chmod(0o755)
+    (checkout / "teller" / "core.stamp").touch()
+    value = f"/data/{name}"
+    told = [f"DATA={value}"] if way == "argument" else []
+    env = {"DATA": value} if way == "environment" else {}
+    done = make(checkout, "scan", "VENV=teller", *told, env=env)
+    assert not (checkout / "pwn").exists()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == value
+
+
+def test_a_folder_with_every_bad_character(checkout: Path, tmp_path: Path) -> None:
+    """Through make, the shell and the pipeline to the file itself."""
+    data = tmp_path / "a 'b' \"c\" $(touch pwn) ;touch pwn; `touch pwn` #$HOME\\%"
+    data.mkdir()
+    corpus.sf.write(data / "new\nline $(touch pwn).wav", corpus.voice(1, 1.0), corpus.RATE)
+    known = asked(checkout, tmp_path / "artifacts", DATA=os.fspath(data))
+    done = make(checkout, "scan", *known)
+    assert done.returncode == 0, done.stderr
+    assert f"scan: 1 audio files in {data}" in done.stdout
+    assert not list(tmp_path.rglob("pwn"))
+    assert not (checkout / "pwn").exists()
+
+
+def test_every_stage_waits_for_the_one_before(checkout: Path) -> None:
+    """The dry run names the stages in their order."""
+    for target, stages in {
+        "scan": ["scan"], "decode": ["scan", "decode"], "shards": ["scan", "decode", "shards"],
+        "features": ["scan", "decode", "shards"], "verify": ["verify"],
+    }.items():  # fmt: skip
+        done = make(checkout, "-n", target)
+        said = [line.split()[-1] for line in done.stdout.splitlines() if "-m pipeline" in line]
+        assert said == stages, target
+
+
+def test_a_failed_stage_stops_the_next(checkout: Path, tmp_path: Path) -> None:
+    done = make(checkout, "features", *asked(checkout, tmp_path / "a", DATA=str(tmp_path / "no")))
+    assert done.returncode == 2
+    assert "no such folder" in done.stderr
+    assert "decode" not in done.stdout
+
+
+def test_help_names_every_target(checkout: Path) -> None:
+    told = make(checkout, "help").stdout
+    for target in ("features", "scan", "decode", "shards", "verify", "resume", "test", "clean"):
+        assert f"make {target}" in told
