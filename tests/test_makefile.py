@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import corpus
+from tests import corpus, here
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not here")
 
@@ -60,12 +60,10 @@ def test_features_then_nothing_then_verify(checkout: Path, tmp_path: Path) -> No
     first = make(checkout, "features", *known)
     assert first.returncode == 0, first.stderr
     assert "shards made" in first.stdout
-    before = {p: p.lstat() for p in artifacts.rglob("*")}
+    before = here.stamps(artifacts)
     second = make(checkout, "features", *known)
     assert "nothing to do: all of it stands" in second.stdout, second.stdout
-    assert {p: p.lstat()[:9] for p in artifacts.rglob("*")} == {
-        p: status[:9] for p, status in before.items()
-    }
+    assert here.stamps(artifacts) == before
     for target in ("verify", "resume"):
         done = make(checkout, target, f"ARTIFACTS={artifacts}")
         assert done.returncode == 0, (target, done.stderr)
