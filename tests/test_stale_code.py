@@ -18,27 +18,27 @@ from tests import corpus, here
 
 MIX, NOISE, CLASSES, PACKS = "tiny-mix/[tv]*", "tiny-mix/noise-*", "tiny-classes/[tv]*", "pcm/*.pcm"
 DEPENDS = {
-    "mel": {CLASSES},
-    "features": set[str](),  # no tiny recipe stores a vector
+    "dsp/mel": {CLASSES},
+    "dsp/features": set[str](),  # no tiny recipe stores a vector
     "schema": {MIX, CLASSES},
-    "mix": {MIX},
-    "noise": {MIX, NOISE},
+    "dsp/mix": {MIX},
+    "dsp/noise": {MIX, NOISE},
     "tracks": {MIX, NOISE},
     "rng": {MIX, NOISE},
     "examples": {MIX, CLASSES},
-    "hdf5": {MIX, NOISE, CLASSES},
-    "tfrecord": {MIX, CLASSES},
+    "formats/hdf5": {MIX, NOISE, CLASSES},
+    "formats/tfrecord": {MIX, CLASSES},
     "shards": {MIX, NOISE, CLASSES},
-    "pcm": {MIX, NOISE, CLASSES, PACKS},
-    "codecs": {MIX, NOISE, CLASSES, PACKS},
+    "audio/pcm": {MIX, NOISE, CLASSES, PACKS},
+    "audio/codecs": {MIX, NOISE, CLASSES, PACKS},
     "plan": set(),
     "build": set(),
-    "layouts": set(),
-    "splits": set(),
+    "layouts/recognise": set(),
+    "layouts/splits": set(),
     "scan": set(),
     "cli": set(),
     "verify": set(),
-    "demo": set(),
+    "demo/corpus": set(),
 }
 
 
@@ -94,7 +94,7 @@ def test_an_edit(base: Path, sources: Path, tmp_path: Path, module: str) -> None
 
 def test_a_comment_a_docstring_or_a_blank_line(base: Path, sources: Path, tmp_path: Path) -> None:
     artifacts = here.copy(base / "artifacts", tmp_path / "artifacts")
-    for module in sources.glob("*.py"):
+    for module in sources.rglob("*.py"):
         text = module.read_text()
         module.write_text("# a comment\n" + text.replace('"""', '"""Also: ', 1) + "\n\n# the end\n")
     _forget()
