@@ -385,6 +385,14 @@ def test_a_budget_holds_when_steps_become_slower(
     assert run.finished
 
 
+def test_a_budget_holds_inside_an_epoch(tmp_path: Path, clock: Clock) -> None:
+    settings = dataclasses.replace(PLAIN, budget=100.0)
+    loss, validate = timed(clock, [1.0] * 20 + [4.0], 5.0)
+    _, result, run = learn(tmp_path, settings, Points([[1.0]] * 100), loss, validate)
+    assert 80 < clock.now - 1000 <= 100
+    assert (len(result.state.history), run.finished) == (1, True)
+
+
 def test_too_small_a_budget(tmp_path: Path, clock: Clock) -> None:
     loss, validate = timed(clock, [1.0], 5.0)
     with pytest.raises(RunError, match="too small a budget"):
