@@ -135,7 +135,7 @@ def test_kill_every_process_at_its_own_call(world: World, tmp_path: Path, call: 
     print(f"{call}: up to {count} calls a process")
 
 
-@pytest.mark.parametrize("fault", ["open:4", "write:12", "fsync:5", "rename:3", "syncdir:6"])
+@pytest.mark.parametrize("fault", ["open:4", "write:12", "fsync:3", "rename:3", "syncdir:6"])
 def test_kill_at_a_named_point(
     world: World, alone: dict[str, str], tmp_path: Path, fault: str
 ) -> None:

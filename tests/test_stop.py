@@ -21,9 +21,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return runs.world(tmp_path_factory.getbasetemp())
 
 
-@pytest.mark.parametrize(("jobs", "wait"), [(2, 0.05), (2, 0.9), (1, 1.2)])
+@pytest.mark.parametrize(("jobs", "busy"), [(2, False), (2, True), (1, True)])
 def test_orphans_neither_write_nor_live(
-    world: World, tmp_path: Path, jobs: int, wait: float
+    world: World, tmp_path: Path, jobs: int, busy: bool
 ) -> None:
     """Workers that would write for minutes lose their parent while they start, work or idle."""
     slow = corpus.hook(tmp_path / "hook", SLOW)
@@ -31,7 +31,8 @@ def test_orphans_neither_write_nor_live(
     patience = max(2.0, 4 * starting())  # a worker that is just starting learns of it when it has
     with world.running(artifacts, jobs, slow) as run:
         until_working(run)
-        time.sleep(wait)
+        while busy and not writing(run.pid, artifacts):
+            time.sleep(0.01)
         assert workers(run.pid)
         run.kill()
         time.sleep(1.0)
@@ -39,6 +40,12 @@ def test_orphans_neither_write_nor_live(
         assert gone(run.pid, patience - 1.0), alive(run.pid)
         time.sleep(0.3)
         assert written(artifacts) == before
+
+
+def writing(session: int, artifacts: Path) -> bool:
+    """Whether a worker is in the middle of a file: its number is in the temporary name."""
+    left = corpus.leftovers(artifacts)
+    return any(f"/.tmp-{worker.pid}-" in name for worker in workers(session) for name in left)
 
 
 def starting() -> float:
@@ -111,3 +118,15 @@ def test_stop(world: World, tmp_path: Path, moment: float, number: int, whole: b
     assert "resource_tracker" not in output
     if whole and moment > 1:
         world.finish(artifacts)
+
+
+def test_workers_never_see_ctrl_c(world: World, tmp_path: Path) -> None:
+    """From their first instruction: a worker that is still importing would print a traceback."""
+    with world.running(tmp_path / "artifacts") as run:
+        until_working(run)
+        for worker in workers(run.pid):
+            status = Path(f"/proc/{worker.pid}/status").read_text()
+            masks = [
+                int(status.partition(name)[2].split()[0], 16) for name in ("SigBlk:", "SigIgn:")
+            ]
+            assert (masks[0] | masks[1]) >> (signal.SIGINT - 1) & 1
