@@ -35,8 +35,9 @@ def test_zero_for_the_clean_wave_and_more_for_more_noise(name: str) -> None:
     loss = make_loss(name, RATE)
     clean = waves()[1]
     found = [float(loss(waves(noise=level)[0], clean)) for level in (0.001, 0.01, 0.1)]
-    assert float(loss(clean, clean)) == pytest.approx(0, abs=1e-7)
-    assert 0 < found[0] < found[1] < found[2]
+    least = 0.02 * -30 if name == "composite-sdr" else 0.0
+    assert float(loss(clean, clean)) == pytest.approx(least, abs=1e-6)
+    assert least < found[0] < found[1] < found[2]
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -49,7 +50,7 @@ def test_gradients_are_finite_even_around_silence(name: str, level: float) -> No
     assert estimate.grad.abs().max() < 1e3
 
 
-@pytest.mark.parametrize("name", ["composite", "mrstft"])
+@pytest.mark.parametrize("name", ["composite", "composite-sdr", "mrstft"])
 def test_a_quiet_example_counts_as_a_loud_one(name: str) -> None:
     estimate, clean = waves()
     loss = make_loss(name, RATE)
@@ -77,6 +78,18 @@ def test_composite_against_librosa() -> None:
     expected = 0.2 * (estimate - clean).abs().mean() + 0.3 * size.mean() + 0.5 * (parts**2).mean()
     found = make_loss("composite", RATE)(estimate, clean)
     assert float(found) == pytest.approx(float(expected), rel=1e-3)
+
+
+@pytest.mark.parametrize("decibels", [0.0, 10.0, 20.0])
+def test_the_sdr_term_counts_each_decibel_alike(decibels: float) -> None:
+    clean = waves()[1]
+    error = torch.roll(clean, 4000, 1) * 10 ** (-decibels / 20)  # as strong but elsewhere
+    plain, more = (
+        float(make_loss(name, RATE)(clean + error, clean))
+        for name in ("composite", "composite-sdr")
+    )
+    expected = 0.02 * 10 * np.log10(10 ** (-decibels / 10) + 1e-3)
+    assert more - plain == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_phase_counts() -> None:
