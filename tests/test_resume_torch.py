@@ -46,11 +46,17 @@ def start(root: Path, env: dict[str, str] | None = None, **options: Any) -> Any:
     return process
 
 
+def ended(process: Any) -> int | None:
+    """Its exit code; none, and no more of it, when it hangs."""
+    process.join(60)
+    code: int | None = process.exitcode
+    process.kill()
+    return code
+
+
 def run(root: Path, **options: Any) -> int | None:
     """The exit code of one training process."""
-    process = start(root, **options)
-    process.join(60)
-    return int(process.exitcode)
+    return ended(start(root, **options))
 
 
 @pytest.fixture(scope="module")
@@ -175,8 +181,7 @@ def test_a_signal_finishes_the_step_and_saves(
     metrics = tmp_path / "runs/toy/a/metrics.jsonl"
     wait(lambda: metrics.exists() and metrics.stat().st_size > 500)
     os.kill(process.pid, signum)
-    process.join(60)
-    assert process.exitcode == 128 + signum
+    assert ended(process) == 128 + signum
     folder = tmp_path / "runs/toy/a"
     assert "interrupted" in read_state(folder)["stopped"]
     done = step_of(Checkpoints(folder).all()[-1])
@@ -200,16 +205,14 @@ def wait(until: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.01)
 
 
-def two(root: Path, **options: Any) -> list[int]:
+def two(root: Path, **options: Any) -> list[int | None]:
     """Two data-parallel processes, as torchrun starts them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     env = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     both = [start(root, env={**env, "RANK": str(rank)}, **options) for rank in range(2)]
-    for process in both:
-        process.join(60)
-    return [process.exitcode for process in both]
+    return [ended(process) for process in both]
 
 
 @pytest.fixture(scope="module")
@@ -258,6 +261,7 @@ def test_one_process_cannot_go_on_with_the_run_of_two(tmp_path: Path) -> None:
     assert "expected setup.ranks = 2; got 1" in Path(f"{tmp_path}.log").read_text()
 
 
+@pytest.mark.slow
 def test_under_torchrun(tmp_path: Path, pair: Any) -> None:
     """The real launcher, in processes that share nothing with this one."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone",
