@@ -54,6 +54,7 @@ def _part(items: list[demo_plan.Item]) -> Iterator[demo_plan.Item]:
         top, rest = item.path.split("/", 1)
         group = f"{top}/{rest.split('/')[0]}" if top in ("voices", "noise") else item.path
         group = item.row.get("group", group) if top == "music" else group
+        group = rest[: len("pool-a")] if top == "conversations" else group
         most = 2 if top == "noise" else 1
         if taken.get(top, 0) < PARTS[top] and groups.get(group, 0) < most:
             taken[top] = taken.get(top, 0) + 1
