@@ -6,7 +6,7 @@ MAKEFLAGS += -r
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help features scan decode shards verify resume bench test test-all lint format clean distclean
+.PHONY: torch help features scan decode shards verify resume bench test test-all lint format clean distclean
 
 VENV ?= .venv
 PYTHON ?= python3
@@ -51,6 +51,8 @@ test-all: $(VENV)/dev.stamp ## the tests with the full sweeps
 lint: $(VENV)/dev.stamp ## ruff and mypy
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
 
+torch: $(VENV)/torch.stamp ## add torch to the environment
+
 clean: $(VENV)/core.stamp ## remove everything made (artifacts); costs time only
 	@$(RUN) clean
 
@@ -62,6 +64,11 @@ $(VENV)/core.stamp: .ci/core.lock
 	@echo "making the environment in $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r .ci/core.lock
+	@touch $@
+
+$(VENV)/torch.stamp: $(VENV)/core.stamp .ci/torch.lock
+	@echo "adding torch to $(VENV)"
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r .ci/core.lock -r .ci/torch.lock
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/core.stamp .ci/dev.lock

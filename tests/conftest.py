@@ -1,0 +1,26 @@
+"""What every test run says first, and what it leaves out where torch is not installed.
+
+Reads: which packages are there. Does: names machine and versions in pytest's header, and passes
+over the tests of torch code with a line. Writes nothing.
+"""
+
+import importlib.metadata
+import importlib.util
+import os
+
+TORCH = importlib.util.find_spec("torch") is not None
+
+# Files that need torch to be read at all; the others skip by themselves.
+collect_ignore = [] if TORCH else ["test_engine.py", "test_resume_torch.py"]
+
+
+def pytest_report_header() -> list[str]:
+    names = ("numpy", "scipy", "librosa", "soundfile", "soxr", "h5py", "joblib", "tensorflow-cpu")
+    found = []
+    for name in names:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            found.append(f"no {name}")
+    torch = importlib.metadata.version("torch") if TORCH else "not installed: its tests are skipped"
+    return [f"cores {os.cpu_count()}; " + ", ".join(found), f"torch {torch}"]
