@@ -169,12 +169,23 @@ def run(
 def hook(folder: Path, code: str) -> dict[str, str]:
     """An environment in which every process of a run, workers too, first runs `code`.
 
-    Python imports sitecustomize when it starts; a monkeypatch would not cross processes.
+    Python imports sitecustomize when it starts; a monkeypatch would not cross processes. Python
+    goes on when that fails, so that a test would pass for nothing: here the process ends.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "sitecustomize.py").write_text(code)
+    (folder / "melmill_hook.py").write_text(code)
+    (folder / "sitecustomize.py").write_text(LOUD)
     return {"PYTHONPATH": os.pathsep.join([os.fspath(folder), os.fspath(REPO)])}
 
+
+LOUD = """
+import os
+try:
+    import melmill_hook
+except BaseException as error:
+    os.write(2, f"the test's hook failed: {error!r}\\n".encode())
+    os._exit(99)
+"""
 
 # Everything in one process, so that a kill ends the whole run and system calls count in one row.
 ALONE = """

@@ -24,7 +24,7 @@ from tests import corpus
 
 # Every write in small pieces with pauses: a run of minutes, always in the middle of a file.
 SLOW = """
-import time, pipeline.store
+import time, pipeline.disk.store
 def write(self, data, write=pipeline.disk.store.Sink.write):
     for at in range(0, len(data), 256):
         write(self, bytes(data)[at : at + 256])
