@@ -127,7 +127,8 @@ def _refuse_silence(x: np.ndarray, which: str) -> None:
 
 def _factor(scale: float) -> float:
     """`scale` as float32 holds it, so that who mixes later from the label gets the same bytes."""
-    rounded = float(np.float32(scale)) if scale < np.finfo(np.float32).max else math.inf
+    largest = float(np.finfo(np.float32).max)
+    rounded = float(np.float32(scale)) if scale < largest else math.inf
     if not math.isfinite(rounded) or rounded == 0.0:
         raise Silent("clean" if rounded else "noise")
     return rounded
