@@ -24,7 +24,7 @@ from training.denoiser_unet import LEVEL_BLOCK, UNet
 from training.index import DataError
 
 READ = 1 << 16  # frames read at once
-WORK = 216 * LEVEL_BLOCK  # samples a unet cleans at once, 10 s at 22.05 kHz; about 0.5 GB at 13 M
+WORK = 216 * LEVEL_BLOCK  # samples a unet cleans at once, 10 s at 22.05 kHz
 
 
 class Carried:
