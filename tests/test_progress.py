@@ -5,6 +5,7 @@ Reads and writes nothing.
 
 import io
 import sys
+import threading
 
 import pytest
 
@@ -73,9 +74,41 @@ def test_a_terminal_gets_a_bar_that_leaves_nothing_behind(monkeypatch: pytest.Mo
     assert screen.getvalue().endswith("\r")
 
 
+def test_a_bar_is_there_before_the_first_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    painted = threading.Event()
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+        def write(self, text: str) -> int:
+            if "0/3" in text:
+                painted.set()
+            return super().write(text)
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(progress, "PATIENCE", 0.01)
+    with Progress("mix", 3) as bar:
+        assert bar.bar is not None
+        bar.bar.delay = 1000.0  # nothing but the tick paints
+        assert painted.wait(20)
+
+
+def test_a_total_told_later_is_the_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with Progress("demo", 1) as bar:
+        bar.total = 7
+        bar.step(2)
+        assert bar.bar is not None
+        assert bar.bar.total == 7
+
+
 def test_a_bar_is_closed_when_the_stage_fails() -> None:
     class Bar:
         closed = False
+
+        def get_lock(self) -> threading.Lock:
+            return threading.Lock()
 
         def close(self) -> None:
             self.closed = True
