@@ -14,7 +14,6 @@ from pipeline import buckets, code, decode, draws, schema
 from pipeline.audio.pcm import resampled_length
 from pipeline.corpus import Corpus, group
 from pipeline.disk import store
-from pipeline.errors import UsageError
 from pipeline.items import Item, Task
 from pipeline.layouts.splits import SPLITS
 from pipeline.recipe import Recipe
@@ -43,8 +42,12 @@ def lacks(recipe: Recipe, corpus: Corpus) -> str:
         return f"recordings with role {roles}; here: " + (
             ", ".join(f"{n} {role}" for role, n in have.most_common()) or "none"
         )
-    if not chosen(recipe, used):
-        return f"{recipe.select.needs} for the recordings with role {roles}"
+    mine = chosen(recipe, used)
+    if not mine:
+        return f"recordings with role {roles} and known {recipe.select.needs}"
+    classes = _classes(mine)
+    if recipe.labels.kind == "class" and len(classes) < 2:
+        return f"two classes or more; here: {', '.join(classes)}"
     if recipe.mix and "ambient" in recipe.mix.noises and not any(r.role == "noise" for r in used):
         return "recordings with role noise, for ambient noise"
     return ""
@@ -63,14 +66,8 @@ def chosen(recipe: Recipe, records: Sequence[Record]) -> list[Record]:
 
 def plan(recipe: Recipe, corpus: Corpus) -> Plan:
     records = chosen(recipe, corpus.used())
-    classes = tuple(sorted({name for r in records for name in _labels(r)}))
+    classes = _classes(records)
     tags = _frequent(records, recipe.labels.top) if recipe.labels.kind == "tags" else ()
-    if recipe.labels.kind == "class" and len(classes) < 2:
-        raise UsageError(
-            f"recipe {recipe.name} needs two classes or more",
-            got=", ".join(classes) or "none",
-            do="give every class a folder, or a label in the list",
-        )
     noise = draws.plan(recipe, corpus) if recipe.mix else {}
     tasks = []
     for split in SPLITS:
@@ -82,6 +79,10 @@ def plan(recipe: Recipe, corpus: Corpus) -> Plan:
         tasks += list(_tasks(split, items, recipe, noise.get(split, []), len(tags)))
     used = Counter(corpus.split(r) for r in records)
     return Plan(recipe, classes, tags, noise, tasks, used)
+
+
+def _classes(records: Sequence[Record]) -> tuple[str, ...]:
+    return tuple(sorted({name for r in records for name in _labels(r)}))
 
 
 def _labels(record: Record) -> list[str]:

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from pipeline import code, plan, schema
 from pipeline.cookbook import load
-from pipeline.errors import UsageError
 from pipeline.items import Item, Task
 from pipeline.layouts.splits import SPLITS
 from pipeline.plan import windows
@@ -111,8 +110,9 @@ def test_lengths_are_at_the_recipes_rate() -> None:
 
 def test_two_classes_at_least() -> None:
     records = [record(f"{k}", "noise", label="dog", group=f"{k}") for k in range(3)]
-    with pytest.raises(UsageError, match="made needs two classes or more; got dog"):
-        plan.plan(CLASSES, corpus(records))
+    assert plan.lacks(CLASSES, corpus(records)) == "two classes or more; here: dog"
+    records.append(record("cat", "noise", label="cat", group="cat"))
+    assert plan.lacks(CLASSES, corpus(records)) == ""
 
 
 def test_the_most_frequent_tags_in_the_order_of_their_names() -> None:
@@ -165,9 +165,9 @@ def test_folds_and_groups_are_told() -> None:
     [
         (recipe(roles=("music",)), "recordings with role music; here: 2 clean, 1 noise"),
         (recipe(roles=("music", "labelled")), "recordings with role music or labelled; here"),
-        (recipe(needs="label"), "label for the recordings with role clean"),
-        (recipe(needs="tags"), "tags for the recordings with role clean"),
-        (recipe(needs="speakers"), "speakers for the recordings with role clean"),
+        (recipe(needs="label"), "recordings with role clean and known label"),
+        (recipe(needs="tags"), "recordings with role clean and known tags"),
+        (recipe(needs="speakers"), "recordings with role clean and known speakers"),
         (recipe(), ""),
         (recipe(fields=("clean",), mix={"noises": ("ambient",)}), ""),
     ],
@@ -190,7 +190,7 @@ def test_ambient_noise_needs_noise() -> None:
 def test_segments_without_a_name_are_no_labels() -> None:
     told = record("a", "noise", segments=((0.0, 1.0, ""),), segment_kind="label")
     assert plan.chosen(CLASSES, [told]) == []
-    assert plan.lacks(CLASSES, corpus([told])) == "label for the recordings with role noise"
+    assert plan.lacks(CLASSES, corpus([told])) == "recordings with role noise and known label"
 
 
 # ------------------------------------------------------------------ shards
