@@ -84,9 +84,8 @@ def verify(artifacts: Path, names: Sequence[str], count: int) -> Report:
         report.mixtures += found.mixtures
     report.faults += _leaks(checks, [results[index].who for index in range(len(checks))])
     faults, damaged = verify_corpus.check(artifacts, count)
-    report.faults += faults
+    report.faults = sorted(report.faults + faults)
     report.damaged += damaged
-    report.faults.sort()
     return report
 
 
@@ -164,6 +163,8 @@ def check_files(check: Check) -> Found:
 
 
 def _read(path: Path, file: Mapping[str, Any], fields: Sequence[Field]) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        raise MelmillError("missing shard", where=path, do="run `make features`")
     data = path.read_bytes()
     if len(data) != file["bytes"] or store.sha256(data) != file["sha256"]:
         raise MelmillError(

@@ -60,6 +60,9 @@ def _check(path: Path) -> str:
 def _lists(artifacts: Path, manifest: Manifest, decoded: Decoded) -> Iterator[str]:
     """The splits as they stand, given back, must give themselves: so no group is lost or new."""
     path = artifacts / "splits.csv"
+    if not path.is_file():
+        yield f"{path}: missing. {RUN}"
+        return
     try:
         wanted = corpus.join(manifest, decoded, str(path)).lists()
     except MelmillError as err:

@@ -222,6 +222,7 @@ def test_a_file_that_is_gone_is_seen(tmp_path: Path) -> None:
     (tmp_path / check.files[0]["path"]).unlink()
     found = check_files(check)
     assert (len(found.faults), len(found.damaged), found.examples) == (1, 1, 0)
+    assert "missing shard. Run `make features`" in found.faults[0]
 
 
 def test_a_count_that_is_wrong_is_seen(tmp_path: Path) -> None:
