@@ -30,7 +30,7 @@ class PyavSource:
         except ImportError:
             raise Rejected(
                 "unsupported",
-                f"{claim.family} needs the extra: pip install 'melmill[av]', or convert to FLAC",
+                f"{claim.family} is read by PyAV: .venv/bin/pip install av, or convert to FLAC",
             ) from None
         self._error: type[Exception] = av.FFmpegError
         self._file = open(fd, "rb", buffering=0, closefd=False)  # noqa: SIM115
