@@ -57,7 +57,9 @@ def _read(path: Path) -> list[Recipe]:
     """The recipes of one file: one, or one for each of its profiles."""
     try:
         table = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
+    except OSError as err:
+        raise UsageError(f"cannot read the recipe: {err.strerror}", where=path) from err
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
         raise UsageError(f"cannot read the recipe: {err}", where=path) from err
     profiles = table.pop("profiles", {})
     if not isinstance(profiles, dict) or not all(isinstance(p, dict) for p in profiles.values()):
