@@ -18,7 +18,12 @@ from pipeline import build, cookbook, corpus, decode, jobs, plan, scan, verify
 from pipeline.disk import clean, guard, stamps, store
 from pipeline.errors import MelmillError, UsageError
 from pipeline.request import Request, options, request, where
-from pipeline.summary import summary
+from pipeline.summary import counted, span, summary
+
+MORE = (
+    "say ROLE=clean, noise or music if all of it is of one role; give each class a folder; "
+    "or tell more in a list (melmill.csv)"
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,10 +48,10 @@ def _scan(asked: Request) -> scan.Manifest:
     began = time.monotonic()
     manifest = scan.scan(root, asked.artifacts, asked.layout, asked.role, asked.jobs)
     used = manifest.used()
-    hours = sum(r.frames / r.rate for r in used) / 3600
+    length = span(sum(r.frames / r.rate for r in used))
     print(
-        f"scan: {len(manifest.records)} audio files in {root} (layout {manifest.layout}), "
-        f"{len(used)} usable, {hours:.2f} h, {time.monotonic() - began:.1f} s"
+        f"scan: {counted(len(manifest.records), 'audio file')} in {root} (layout "
+        f"{manifest.layout}), {len(used)} usable ({length}), in {time.monotonic() - began:.1f} s"
     )
     if not used:
         raise MelmillError(
@@ -72,8 +77,11 @@ def _decode(asked: Request, manifest: scan.Manifest) -> corpus.Corpus:
     what = "nothing to do"
     if decoded.done:
         speed = decoded.seconds / max(elapsed, 1e-9)
-        what = f"{decoded.done} files, {decoded.seconds / 3600:.2f} h, {speed:.0f} x real time"
+        what = f"{counted(decoded.done, 'file')}, {span(decoded.seconds)}, {speed:.0f} x real time"
     print(f"decode: {what}")
+    if strange := corpus.strangers(found, asked.splits):
+        some = counted(len(strange), "group")
+        store.say(f"{asked.splits}: {some} not in this data, such as {strange[0]!r}")
     corpus.check_rejected(found, asked.max_rejected)
     return found
 
@@ -129,7 +137,7 @@ def _shards(asked: Request, found: corpus.Corpus) -> None:
         lacks = "; ".join(f"{name} needs {lack}" for name, lack in missing.items())
         raise UsageError(
             f"this data cannot feed what was asked: {lacks}",
-            do="tell more in a list (melmill.csv), or say ROLE= if all of it is of one role",
+            do=MORE,
         )
     hashes = stamps.Hashes(asked.artifacts / ".cache" / "hashes.json")
     built = []
@@ -140,6 +148,8 @@ def _shards(asked: Request, found: corpus.Corpus) -> None:
     finally:
         hashes.save()
     print(summary(found, built, missing, asked.artifacts))
+    if not built:
+        raise UsageError("this data can feed no recipe", where=asked.root(), do=MORE)
 
 
 @cli.command("verify")
@@ -157,7 +167,7 @@ def verify_command(**given: Any) -> None:
     print(
         f"verify: {report.shards} shards, {report.examples} examples, "
         f"{report.mixtures} mixtures measured again: "
-        + (f"{len(report.faults)} faults" if report.faults else "all good")
+        + (counted(len(report.faults), "fault") if report.faults else "all good")
     )
     if report.faults:
         sys.exit(1)
@@ -189,7 +199,7 @@ def main() -> None:
         cli.main(standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as err:
-        err.show()
+        store.say(f"error: {' '.join(err.format_message().split())}")
         sys.exit(2)
     except (MelmillError, OSError) as problem:
         error = problem if isinstance(problem, MelmillError) else _refused(problem)

@@ -90,13 +90,19 @@ def _seconds(record: Record, decoded: Decoded) -> float:
 def read_splits(path: Path) -> dict[str, str]:
     """Group -> split, from a file somebody gives."""
     try:
-        return splits.read_csv(path.read_text("utf-8-sig", "surrogateescape"))
+        return splits.read_csv(path.read_text("utf-8-sig", "surrogateescape"), str(path))
     except OSError as err:
         raise UsageError(
             f"cannot read the splits: {err.strerror}",
             where=path,
             do="SPLITS= takes a file of `group,split` lines, or the word groups",
         ) from err
+
+
+def strangers(found: Corpus, given: str) -> list[str]:
+    """Groups that a given splits file names and the data does not have: misspelt, perhaps."""
+    told = read_splits(Path(given)) if given not in ("", "groups") else {}
+    return sorted(told.keys() - found.split_of.keys())
 
 
 def _outcomes(manifest: Manifest, decoded: Decoded) -> list[Record]:
@@ -126,5 +132,5 @@ def check_rejected(corpus: Corpus, limit: float) -> None:
             f"{len(bad)} of {len(corpus.records)} files rejected ({reasons})",
             expected=f"at most {limit:g} %",
             got=f"{share:.1f} %",
-            do="rejected.csv in the artifacts folder lists them; MAX_REJECTED=100 goes on",
+            do="see rejected.csv in the artifacts folder for each; MAX_REJECTED=100 goes on",
         )

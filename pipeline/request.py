@@ -4,6 +4,7 @@ Reads: the command line and DATA, RECIPE, LAYOUT, ROLE, SPLITS, JOBS, MAX_RAM, M
 ARTIFACTS. Does: turns them into one Request. Writes: the demo corpus while there is no data.
 """
 
+import functools
 import os
 import re
 from collections.abc import Callable
@@ -47,7 +48,17 @@ class _Bytes(click.ParamType):
         return int(float(found[1]) * 1024 ** " kmgt".index(found[2] or " "))
 
 
-where = click.option(
+class _Whole(click.IntRange):
+    name = "number"
+
+
+class _Share(click.FloatRange):
+    name = "number"
+
+
+_option = functools.partial(click.option, show_envvar=True)
+
+where = _option(
     "--artifacts", envvar="ARTIFACTS", default="artifacts", show_default=True,
     help="Where everything made goes.",
 )  # fmt: skip
@@ -56,39 +67,39 @@ where = click.option(
 def options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that every stage shares."""
     found = [
-        click.option(
+        _option(
             "--data", envvar="DATA", default="", help="Folder of recordings. [default: data/, "
             "or the demo corpus while that is empty]",
         ),
         where,
-        click.option(
+        _option(
             "--recipe", "recipes", envvar="RECIPE", default="",
             help="Shipped names or paths to TOML files, separated by commas or spaces. "
             "[default: every recipe that the data can feed]",
         ),
-        click.option(
+        _option(
             "--layout", envvar="LAYOUT", default="auto", show_default=True,
             help="How the folder is laid out: " + ", ".join(layouts.LAYOUTS) + ".",
         ),
-        click.option(
+        _option(
             "--role", envvar="ROLE", default="",
             help="What recordings are where nothing says so: clean, noise, music, labelled.",
         ),
-        click.option(
+        _option(
             "--splits", envvar="SPLITS", default="",
             help="A file of `group,split` lines to keep, or `groups` to ignore official splits.",
         ),
-        click.option(
-            "--jobs", "count", envvar="JOBS", type=click.IntRange(1, 1024), default=None,
+        _option(
+            "--jobs", "count", envvar="JOBS", type=_Whole(1, 1024), default=None,
             help="Worker processes. [default: one for each core]",
         ),
-        click.option(
+        _option(
             "--max-ram", envvar="MAX_RAM", type=_Bytes(), default=None,
             help=f"Memory the workers may use together, such as 4GB; bounds their number "
             f"({jobs.WORKER >> 20} MB each).",
         ),
-        click.option(
-            "--max-rejected", envvar="MAX_REJECTED", type=click.FloatRange(0, 100), default=5.0,
+        _option(
+            "--max-rejected", envvar="MAX_REJECTED", type=_Share(0, 100), default=5.0,
             show_default=True, help="Percentage of bad files above which the run stops.",
         ),
     ]  # fmt: skip
@@ -139,6 +150,7 @@ def demo_or_data(artifacts: Path) -> Path:
             bar.total = total
             bar.step(done - bar.done)
 
-        if demo.ensure(folder, progress=progress):
-            store.say(f"data/ is empty: made the demo corpus (synthetic sound) in {folder}")
+        made = demo.ensure(folder, progress=progress)
+    if made:
+        store.say(f"data/ is empty: made the demo corpus (synthetic sound) in {folder}")
     return folder

@@ -14,15 +14,15 @@ def summary(found: Corpus, built: list[Built], missing: dict[str, str], artifact
     rejected = found.rejected()
     why = ", ".join(f"{n} {code}" for code, n in rejected.most_common())
     recordings = found.decoded.recordings
-    hours = sum(r.frames / r.rate for r in recordings.values()) / 3600
+    length = span(sum(r.frames / r.rate for r in recordings.values()))
     lines = [
         "",
-        f"found {len(found.records)} files = used {len(found.used())} ({hours:.2f} h) "
+        f"found {counted(len(found.records), 'file')} = used {len(found.used())} ({length}) "
         f"+ rejected {sum(rejected.values())}" + (f" ({why})" if why else ""),
     ]
     if rejected:
         lines.append(f"  each rejected file with its reason: {artifacts / 'rejected.csv'}")
-    width = max((len(b.name) for b in built), default=6)
+    width = max(len(name) for name in [*missing, *(b.name for b in built), "recipe"])
     if built:
         head = f"{'recipe':{width}}  {'train':>7} {'valid':>6} {'test':>6} {'shards':>6} {'MB':>7}"
         lines += ["", head + "  this run"]
@@ -44,8 +44,23 @@ def _line(b: Built, width: int) -> str:
     numbers = f"{counts['train']:>7} {counts['valid']:>6} {counts['test']:>6}"
     text = f"{b.name:{width}}  {numbers} {len(files):>6} {size:>7.1f}  "
     if b.made:
-        text += f"{b.made} shards made, {b.seconds / max(b.elapsed, 1e-9):.0f} x real time"
+        text += (
+            f"{counted(b.made, 'shard')} made, {b.seconds / max(b.elapsed, 1e-9):.0f} x real time"
+        )
     else:
         text += "nothing to do"
     skipped = ", ".join(f"{n} {code}" for code, n in b.index["counts"]["skipped"].items())
-    return text + (f"; skipped {skipped}" if skipped else "")
+    text += f"; skipped {skipped}" if skipped else ""
+    bare = [split for split, number in counts.items() if not number]
+    return text + (f"; none in {', '.join(bare)}" if bare else "")
+
+
+def counted(number: int, what: str) -> str:
+    """1 file, 2 files."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def span(seconds: float) -> str:
+    """A length of audio in the unit that tells something."""
+    unit, size = next((u for u in (("h", 3600), ("min", 60)) if seconds >= u[1]), ("s", 1))
+    return f"{seconds / size:.1f} {unit}"

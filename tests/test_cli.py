@@ -161,9 +161,11 @@ def test_a_folder_with_nothing_but_a_readme_is_empty(
 
 def test_the_summary(made: Path) -> None:
     text = (made / "said.txt").read_text()
-    assert re.search(r"^scan: 12 audio files in .*/data \(layout csv\), 12 usable, 0\.01 h", text)
-    assert re.search(r"^decode: 12 files, 0\.01 h, \d+ x real time$", text, re.M)
-    assert "found 12 files = used 12 (0.01 h) + rejected 0\n" in text
+    assert re.search(
+        r"^scan: 12 audio files in .*/data \(layout csv\), 12 usable \(\d\d\.\d s\), in", text
+    )
+    assert re.search(r"^decode: 12 files, \d\d\.\d s, \d+ x real time$", text, re.M)
+    assert re.search(r"^found 12 files = used 12 \(\d\d\.\d s\) \+ rejected 0$", text, re.M)
     for name in ("tiny-mix", "tiny-classes"):
         row = re.search(rf"^{name} +(\d+) +(\d+) +(\d+) +\d+ +\d+\.\d  \d+ shards made", text, re.M)
         assert row
@@ -217,7 +219,7 @@ def test_rejected_files_are_told_with_their_reasons(made: Path, tmp_path: Path) 
     with open(tmp_path / "data" / "melmill.csv", "a") as file:
         file.write('"broken, very.wav",noise,rain,\n')
     text = run(*asked(tmp_path, "--max-rejected", 50))
-    assert "found 13 files = used 12 (0.01 h) + rejected 1 (1 not_audio)\n" in text
+    assert re.search(r"^found 13 files = .*\) \+ rejected 1 \(1 not_audio\)$", text, re.M)
     assert f"each rejected file with its reason: {tmp_path}/artifacts/rejected.csv" in text
     rows = (tmp_path / "artifacts" / "rejected.csv").read_text().splitlines()
     assert rows[0] == "path,reason,detail,meaning"
@@ -301,6 +303,7 @@ def test_1_a_folder_without_audio(tmp_path: Path) -> None:
         (("features", "--jbos", "2"), {}, "No such option.*--jobs"),
         (("featurs",), {}, "No such command 'featurs'"),
         (("features", "--jobs", "0"), {}, "0 is not in the range"),
+        (("features",), {"JOBS": "abc"}, "'JOBS'.*'abc' is not a valid number"),
         (("features",), {"MAX_RAM": "lots"}, "'lots' is no size; say 4GB"),
         (("features",), {"RECIPE": "hybird"}, "no recipe 'hybird'.*Did you mean 'hybrid'"),
         (("features",), {"MAX_REJECTED": "101"}, "101.* is not in the range"),
@@ -310,8 +313,19 @@ def test_2_wrong_use(tmp_path: Path, args: tuple[str, ...], env: dict[str, str],
     found, text, err = code(*args, **env, ARTIFACTS=str(tmp_path / "a"))
     assert (found, text) == (2, "")
     assert re.search(said, " ".join(err.split()))
-    assert "Traceback" not in err
+    assert len(err.splitlines()) == 1
     assert not (tmp_path / "a" / "manifest.jsonl").exists()
+
+
+def test_2_data_that_can_feed_nothing(tmp_path: Path) -> None:
+    corpus.small_corpus(tmp_path / "data", 1)
+    (tmp_path / "data" / "melmill.csv").unlink()
+    found, text, err = code(
+        "features", "--data", tmp_path / "data", "--artifacts", tmp_path / "a", "--jobs", 1
+    )
+    assert found == 2
+    assert "hybrid " in text
+    assert re.fullmatch(r"error: .*/data: this data can feed no recipe\. Say ROLE=.*\n", err)
 
 
 def test_3_too_many_rejected(tmp_path: Path) -> None:

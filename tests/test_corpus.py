@@ -64,6 +64,14 @@ def test_a_recording_without_a_group_is_its_own() -> None:
     assert corpus.group(record("a", group="ann")) == "ann"
 
 
+def test_groups_of_a_splits_file_that_the_data_lacks_are_named(tmp_path: Path) -> None:
+    (tmp_path / "told.csv").write_text("group,split\ng0,test\nbob,train\nann,valid\n")
+    records = [record(f"{k}", group=f"g{k}") for k in range(6)]
+    found = joined(tmp_path, records, str(tmp_path / "told.csv"))
+    assert corpus.strangers(found, str(tmp_path / "told.csv")) == ["ann", "bob"]
+    assert corpus.strangers(found, "groups") == corpus.strangers(found, "") == []
+
+
 def test_splits_are_published_and_can_be_given_back(tmp_path: Path) -> None:
     odd = b"\xff".decode("utf-8", "surrogateescape")
     records = [record(f"{k}", group=f"g{k}{odd}") for k in range(20)]

@@ -126,7 +126,7 @@ def test_a_folder_with_every_bad_character(checkout: Path, tmp_path: Path) -> No
     known = asked(checkout, tmp_path / "artifacts", DATA=os.fspath(data))
     done = make(checkout, "scan", *known)
     assert done.returncode == 0, done.stderr
-    assert f"scan: 1 audio files in {data}" in done.stdout
+    assert f"scan: 1 audio file in {data}" in done.stdout
     assert not list(tmp_path.rglob("pwn"))
     assert not (checkout / "pwn").exists()
 
