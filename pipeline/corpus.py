@@ -128,8 +128,10 @@ def check_rejected(corpus: Corpus, limit: float) -> None:
     share = 100 * len(bad) / max(1, len(corpus.records))
     if share > limit:
         reasons = ", ".join(f"{n} {code}" for code, n in Counter(bad.values()).most_common())
+        first = min(bad)
         raise TooManyRejected(
-            f"{len(bad)} of {len(corpus.records)} files rejected ({reasons})",
+            f"{len(bad)} of {len(corpus.records)} files rejected ({reasons}; the first is "
+            f"{ascii(first)[1:-1]}, {REASONS[bad[first]]})",
             expected=f"at most {limit:g} %",
             got=f"{share:.1f} %",
             do="see rejected.csv in the artifacts folder for each; MAX_REJECTED=100 goes on",

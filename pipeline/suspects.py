@@ -54,8 +54,11 @@ class Watch:
 
     @contextlib.contextmanager
     def inside(self, path: str, size: int) -> Iterator[None]:
-        self.file.seek(0)  # names are of one length; truncating a file costs 0.1 ms on ext4
-        self.file.write(name(path).encode())
+        try:
+            self.file.seek(0)  # names are of one length; truncating a file costs 0.1 ms on ext4
+            self.file.write(name(path).encode())
+        except OSError as err:  # not an error of the file that is about to be read
+            raise store.write_error(self.path, err) from err
         if not jobs.in_worker():
             yield
             return

@@ -185,5 +185,5 @@ def test_its_exit_code(tmp_path: Path) -> None:
     args = ["features", "--data", data, "--artifacts", tmp_path / "a", "--role", "noise"]
     done = corpus.run([*args, "--recipe", corpus.recipes(tmp_path, corpus.CLASSES)])
     assert done.returncode == 3, done.stderr
-    assert "1 of 13 files rejected (1 empty)" in done.stderr
+    assert "1 of 13 files rejected (1 empty; the first is empty.wav" in done.stderr
     assert "Traceback" not in done.stderr

@@ -253,3 +253,14 @@ def test_equally_long_voices_still_fill_every_split() -> None:
             Item(f"h{i}", f"h{i}", f"v-{trial}-{i}", "", "clean", "", None, 600.0) for i in range(5)
         ]
         assert set(assign(items).values()) == set(SPLITS)
+
+
+def test_of_two_unequal_groups_the_longer_is_trained_on() -> None:
+    for trial in range(20):
+        items = [
+            Item("a", "a", f"short-{trial}", "", "clean", "", None, 60.0),
+            Item("b", "b", f"long-{trial}", "", "clean", "", None, 600.0),
+        ]
+        split_of = assign(items)
+        assert split_of[f"long-{trial}"] == "train"
+        assert split_of[f"short-{trial}"] == "test"

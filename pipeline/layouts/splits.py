@@ -76,6 +76,10 @@ def _stratum(
     coin = rng.unit(seed, "pair", *groups[0].kind) * (share["test"] + share["valid"])
     if size == 2 and groups[0].kind[0] == "labelled" and coin >= share["test"]:
         later.reverse()
+    if size == 2:  # the longer one is for training
+        small, large = sorted(groups, key=lambda group: group.seconds)
+        if large.seconds > 2 * small.seconds:
+            small.place = 0.0 if later[0] == "test" else 1.0
     need = {"train": max(1, math.floor(size * share["train"] / 2))}
     need |= {s: max(1, math.ceil(size * share[s] / 2)) if share[s] else 0 for s in later}
     for group in groups:
