@@ -51,8 +51,9 @@ def _scan(asked: Request) -> scan.Manifest:
     length = span(sum(r.frames / r.rate for r in used))
     print(
         f"scan: {counted(len(manifest.records), 'audio file')} in {root} (layout "
-        f"{manifest.layout}), {len(used)} usable ({length}), {counted(manifest.ignored, 'other file')} passed "
-        f"over, in {time.monotonic() - began:.1f} s"
+        f"{manifest.layout}), {len(used)} usable ({length}), "
+        f"{counted(manifest.ignored, 'other file')} passed over, "
+        f"in {time.monotonic() - began:.1f} s"
     )
     if not used:
         raise MelmillError(
