@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import suspects
+from pipeline.errors import MelmillError
 from tests import corpus, forked, runs
 from tests.runs import World, needs_strace
 
@@ -315,3 +317,12 @@ def test_no_worker_can_be_started(world: World, tmp_path: Path) -> None:
     assert re.search(r"no worker processes can be started \(.*unavailable.*\)", done.stderr)
     assert "one at a time in this process" in done.stderr
     assert corpus.tree_hash(artifacts) == world.hash
+
+
+def test_a_note_that_cannot_be_written_blames_no_file(tmp_path: Path) -> None:
+    """A full disk must not make a good recording unreadable."""
+    with suspects.Watch(os.fspath(tmp_path)) as watch:
+        watch.file = open("/dev/full", "wb", 0)  # noqa: SIM115  (closed by the watch)
+        with pytest.raises(MelmillError, match="cannot write: No space left"):
+            with watch.inside("a.wav", 1):
+                pytest.fail("went on")
