@@ -323,6 +323,6 @@ def test_a_note_that_cannot_be_written_blames_no_file(tmp_path: Path) -> None:
     """A full disk must not make a good recording unreadable."""
     with suspects.Watch(os.fspath(tmp_path)) as watch:
         watch.file = open("/dev/full", "wb", 0)  # noqa: SIM115  (closed by the watch)
-        with pytest.raises(MelmillError, match="cannot write: No space left"):
-            with watch.inside("a.wav", 1):
-                pytest.fail("went on")
+        refused = pytest.raises(MelmillError, match="cannot write: No space left")
+        with refused, watch.inside("a.wav", 1):
+            pytest.fail("went on")
