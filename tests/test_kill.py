@@ -42,6 +42,12 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return corpus.hook(tmp_path_factory.mktemp("alone"), corpus.ALONE)
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[forked.Server]:
+    with forked.server() as found:
+        yield found
+
+
 @needs_strace
 @pytest.mark.parametrize(
     ("call", "count"),
@@ -49,12 +55,20 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     + [("rename", 30), ("unlink", 6)],
 )
 def test_kill_at_a_system_call(
-    world: World, alone: dict[str, str], tmp_path: Path, call: str, count: int
+    world: World, server: forked.Server, tmp_path: Path, call: str, count: int
 ) -> None:
-    artifacts = tmp_path / "artifacts"
-    assert killed_at(world, artifacts, alone, call, count)
+    kill_at(world, server, tmp_path, call, count)
+
+
+def kill_at(world: World, server: forked.Server, folder: Path, call: str, count: int) -> None:
+    """Kill -9 on entering the `count`-th `call`, then the same command again."""
+    artifacts, said = folder / "artifacts", folder / "said"
+    inject = ("-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={count}")
+    died = server.traced(world.args(artifacts), said, "-o", os.devnull, *inject)
+    assert died == -signal.SIGKILL, f"{call} {count}: {died} {said.read_text()}"
     world.check_names(artifacts)
-    world.finish(artifacts, env=alone)
+    assert server.run(world.args(artifacts), said) == 0, said.read_text()
+    world.check(artifacts)
 
 
 # A third recipe, for more places to be killed at.
@@ -96,24 +110,14 @@ def points(world: World, tmp_path: Path, server: forked.Server) -> list[tuple[st
 @needs_strace
 @pytest.mark.slow
 @pytest.mark.timeout(5400)
-def test_kill_at_every_system_call(wide: World, tmp_path: Path) -> None:
-    """Every point of the whole run; every twelfth run after it is a plain one with workers."""
-    with forked.server() as server:
-        wanted = points(wide, tmp_path, server)
-        for index, (call, count) in enumerate(wanted):
-            artifacts, said = tmp_path / f"{call}{count}", tmp_path / "said"
-            inject = f"inject={call}:signal=KILL:when={count}"
-            quiet = ("-o", os.devnull, "-e", f"trace={call}", "-e", inject)
-            died = server.traced(wide.args(artifacts), said, *quiet)
-            assert died == -signal.SIGKILL, f"{call} {count}: {died} {said.read_text()}"
-            wide.check_names(artifacts)
-            if index % 12 == 0:
-                wide.finish(artifacts)
-            assert server.run(wide.args(artifacts), said) == 0, said.read_text()
-            wide.check(artifacts)
-            shutil.rmtree(artifacts, ignore_errors=True)
-            if index % 50 == 0:
-                print(f"{index} of {len(wanted)} points", flush=True)
+def test_kill_at_every_system_call(wide: World, server: forked.Server, tmp_path: Path) -> None:
+    """Every point of the whole run."""
+    wanted = points(wide, tmp_path, server)
+    for index, (call, count) in enumerate(wanted):
+        kill_at(wide, server, tmp_path, call, count)
+        shutil.rmtree(tmp_path / "artifacts")
+        if index % 50 == 0:
+            print(f"{index} of {len(wanted)} points", flush=True)
     print(f"{len(wanted)} points killed the run, all ended in the reference")
     assert len(wanted) >= 300
 
@@ -244,10 +248,10 @@ def order_faults(log: str, artifacts: Path) -> list[str]:
 
 
 @needs_strace
-def test_order_for_power_loss(world: World, alone: dict[str, str], tmp_path: Path) -> None:
+def test_order_for_power_loss(world: World, server: forked.Server, tmp_path: Path) -> None:
     """For each name: write, fsync of the file, rename, fsync of the folder; an index comes last."""
     log, artifacts = tmp_path / "log", tmp_path / "artifacts"
     calls = "trace=openat,write,pwrite64,fsync,rename,renameat,renameat2"
-    done = traced(world, artifacts, alone, "-y", "-o", os.fspath(log), "-e", calls)
-    assert done.returncode == 0, done.stderr
+    options = ("-y", "-o", os.fspath(log), "-e", calls)
+    assert server.traced(world.args(artifacts), tmp_path / "said", *options) == 0
     assert order_faults(log.read_text(errors="replace"), artifacts) == []
