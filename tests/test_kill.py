@@ -23,7 +23,6 @@ from tests.runs import (
     gone,
     killed_at,
     needs_strace,
-    traced,
     until_working,
     workers,
 )
@@ -51,8 +50,10 @@ def server() -> Iterator[forked.Server]:
 @needs_strace
 @pytest.mark.parametrize(
     ("call", "count"),
-    [("write", 30), ("write", 71), ("fsync", 2), ("fsync", 17), ("rename", 9)]
-    + [("rename", 30), ("unlink", 6)],
+    [("write", n) for n in (1, 5, 30, 71)]
+    + [("fsync", n) for n in (2, 17, 60, 99)]
+    + [("rename", n) for n in (1, 9, 30, 50)]
+    + [("unlink", 6), ("mkdir", 1)],
 )
 def test_kill_at_a_system_call(
     world: World, server: forked.Server, tmp_path: Path, call: str, count: int
