@@ -114,7 +114,7 @@ def test_two_runs_equal_one(root: Path, reference: str, tmp_path: Path, kept: in
     here.features(data, tmp_path / "a", recipe(root), "--max-rejected", 100)
     for path in later:
         (away / path.name).rename(path)
-    assert f"decode: {len(later)} files" in here.features(data, tmp_path / "a", recipe(root))
+    assert f"decode: {len(later)} file" in here.features(data, tmp_path / "a", recipe(root))
     assert corpus.tree_hash(tmp_path / "a") == reference
 
 

@@ -54,7 +54,7 @@ def equals_clean(root: Path, *args: object) -> None:
 
 
 def decoded(told: str) -> int:
-    found = re.search(r"decode: (\d+) files", told)
+    found = re.search(r"decode: (\d+) files?\b", told)
     return int(found[1]) if found else 0
 
 
