@@ -1,0 +1,243 @@
+"""Pairs of noisy and clean sound: batches for training, stored mixtures for evaluation.
+
+Reads: the shards that one or several indexes name. Does: takes the recipes of an epoch in random
+turns, mixes with new noise when asked to, resamples to one rate, in threads ahead of the training.
+Writes nothing. Arrays stay NumPy's: the learner pins them where there is a GPU.
+
+What an example holds depends on the seed, the epoch and its place in the epoch alone, so a run
+stopped anywhere goes on with the very next batch, whatever the number of threads.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from training.batches import Batches, Share
+from training.index import DataError, Index
+from training.mixing import Loudness, Online, cut, mixed, resampled
+from training.noises import Noises, fit, tracks
+from training.ordered import ordered
+from training.shards import Arrays
+
+BUFFER = 256 << 20  # bytes of examples shuffled at once, over all recipes
+PAIRS_BUFFER = 32 << 20  # bytes of examples read at once where nothing is shuffled
+_TURNS, _NOISE, _EXAMPLE = range(3)  # what a generator draws
+
+
+@dataclass(frozen=True)
+class _Raw:
+    """A batch as it is read; `place` is its first example's in the recipe's part of the epoch."""
+
+    recipe: int
+    epoch: int
+    place: int
+    arrays: Arrays
+    noises: Noises | None
+
+
+class Mixtures:
+    """`for batch in Mixtures([index], 16).epoch(3, first=120): batch["noisy"]`
+
+    Batches hold `noisy` and `clean`, (batch, samples) float32 at `rate` Hz (0: as stored), and
+    `source`, the clean recording. Without `online` they are the stored mixtures.
+    """
+
+    def __init__(
+        self,
+        indexes: Sequence[Index],
+        batch: int,
+        *,
+        seed: int = 0,
+        online: Online | None = None,
+        rate: int = 0,
+        share: Share = Share(),  # noqa: B008  (frozen)
+        workers: int = 1,
+    ) -> None:
+        self.indexes, self.batch, self.seed, self.share = tuple(indexes), batch, seed, share
+        self.online, self.rate, self.workers = online, rate, workers
+        fields = ("clean", "source", "group") if online else ("noisy", "clean", "source")
+        self.parts = []
+        for index in indexes:
+            _check(index, online)
+            part = Batches(
+                index,
+                "train",
+                batch,
+                seed=seed,
+                fields=fields,
+                buffer=BUFFER // len(indexes),
+                share=share,
+                ahead=False,
+            )
+            if not part.steps:
+                whole = batch * share.world
+                raise DataError(
+                    f"{index.name} has too few examples for one batch",
+                    index.folder,
+                    f"{whole} ({batch} on each of {share.world} processes)",
+                    part.examples,
+                    "add recordings or make the batch smaller",
+                )
+            self.parts.append(part)
+
+    @property
+    def steps(self) -> int:
+        """Steps in an epoch: the same on every rank."""
+        return sum(part.steps for part in self.parts)
+
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[Arrays]:
+        """The batches of an epoch from step `first` on."""
+        return ordered(self._raw(epoch, first), self._made, self.workers)
+
+    def turns(self, epoch: int) -> np.ndarray:
+        """Which recipe each step of an epoch is of."""
+        turns = np.repeat(np.arange(len(self.parts)), [part.steps for part in self.parts])
+        return self._random(epoch, _TURNS).permutation(turns)
+
+    def _raw(self, epoch: int, first: int) -> Iterator[_Raw]:
+        turns = self.turns(epoch)
+        at = np.bincount(turns[:first], minlength=len(self.parts))
+        running: dict[int, tuple[Iterator[Arrays], Noises | None]] = {}
+        for recipe in map(int, turns[first:]):
+            if recipe not in running:
+                made = self.parts[recipe].epoch(epoch, int(at[recipe]))
+                running[recipe] = made, self._noises(recipe, epoch)
+            made, noises = running[recipe]
+            place = (int(at[recipe]) * self.share.world + self.share.rank) * self.batch
+            yield _Raw(recipe, epoch, place, next(made), noises)
+            at[recipe] += 1
+
+    def _noises(self, recipe: int, epoch: int) -> Noises | None:
+        if not self.online:
+            return None
+        room = self.online.room // len(self.indexes)
+        return Noises(self.indexes[recipe], room, self._random(epoch, _NOISE, recipe))
+
+    def _made(self, raw: _Raw) -> Arrays:
+        """The batch as the network gets it."""
+        index = self.indexes[raw.recipe]
+        rate = int(index.recipe["audio"]["rate"])
+        if raw.noises is None:
+            pairs = list(zip(raw.arrays["noisy"], raw.arrays["clean"], strict=True))
+            to = self.rate or rate
+            pairs = [(resampled(a, rate, to), resampled(b, rate, to)) for a, b in pairs]
+        else:
+            count = len(raw.arrays["clean"])
+            pairs = [self._mixed(raw, row, rate) for row in range(count)]
+        noisy, clean = (np.stack(waves) for waves in zip(*pairs, strict=True))
+        return {"noisy": noisy, "clean": clean, "source": raw.arrays["source"]}
+
+    def _mixed(self, raw: _Raw, row: int, rate: int) -> tuple[np.ndarray, np.ndarray]:
+        assert self.online is not None
+        assert raw.noises is not None
+        random = self._random(raw.epoch, _EXAMPLE, raw.recipe, raw.place + row)
+        clean, group = raw.arrays["clean"][row], int(raw.arrays["group"][row])
+        noise = raw.noises.draw(len(clean), group, random)
+        unit, where = random.random(2)
+        low, high = self.online.speed
+        to = self.rate or rate
+        n = len(clean) if to == rate else round(len(clean) * to / rate)
+        clean = cut(resampled(clean, rate, to, low + (high - low) * unit), n, where)
+        noise = None if noise is None else cut(resampled(noise, rate, to), n, 0.0)
+        loudness = Loudness.of(self.indexes[raw.recipe].recipe["mix"])
+        return mixed(clean, noise, loudness, self.online, to, random)
+
+    def _random(self, epoch: int, *what: int) -> np.random.Generator:
+        key = np.random.SeedSequence([self.seed, epoch], spawn_key=what)
+        return np.random.Generator(np.random.Philox(key))
+
+
+def _check(index: Index, online: Online | None) -> None:
+    names = {field.name for field in index.fields}
+    if "mix" not in index.recipe or "clean" not in names:
+        raise DataError(
+            f"{index.name} mixes nothing",
+            index.folder,
+            "a recipe with [mix] and the field clean",
+            do="name a denoising recipe",
+        )
+    if online is None and "noisy" not in names:
+        raise DataError(
+            f"{index.name} stores no mixtures",
+            index.folder,
+            "the field noisy",
+            do="mix on the fly, or build it with materialise = true",
+        )
+
+
+def pairs(index: Index, split: str, batch: int = 32) -> Iterator[Arrays]:
+    """Every mixture of a split in the index's order, the last batch may be shorter: `noisy` and
+    `clean` (batch, samples) float32, `source`, `start`, `requested`, `noise_kind`.
+
+    A recipe that stores only the plan of its mixtures is mixed here, to the bit what it would have
+    stored.
+    """
+    fields = ["clean", "source", "start", "requested", "noise_kind"]
+    if "noisy" in {field.name for field in index.fields}:
+        stored = Batches(
+            index,
+            split,
+            batch,
+            fields=["noisy", *fields],
+            shuffle=False,
+            buffer=PAIRS_BUFFER,
+            ahead=False,
+        )
+        yield from stored.epoch(0)
+        return
+    rows: list[dict[str, Any]] = []
+    for row in _planned(index, split, fields):
+        rows.append(row)
+        if len(rows) == batch:
+            yield _stacked(rows)
+            rows = []
+    if rows:
+        yield _stacked(rows)
+
+
+def _planned(index: Index, split: str, fields: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The mixtures of every window, one after the other."""
+    plan = ["noise_source", "noise_start", "scale", "gain"]
+    windows = Batches(
+        index,
+        split,
+        1,
+        fields=[*fields, *plan],
+        shuffle=False,
+        buffer=PAIRS_BUFFER,
+        ahead=False,
+    )
+    with tracks(index, split) as track:
+        for window in windows.epoch(0):
+            row = {name: array[0] for name, array in window.items()}
+            for i in np.flatnonzero(row["noise_kind"] >= 0):
+                noise = fit(
+                    track(row["noise_source"][i]), len(row["clean"]), int(row["noise_start"][i])
+                )
+                noisy, clean = _remade(row["clean"], noise, row["scale"][i], row["gain"][i])
+                yield {
+                    "noisy": noisy,
+                    "clean": clean,
+                    "source": row["source"],
+                    "start": row["start"],
+                    "requested": row["requested"][i],
+                    "noise_kind": row["noise_kind"][i],
+                }
+
+
+def _remade(
+    clean: np.ndarray, noise: np.ndarray, scale: np.float32, gain: np.float32
+) -> tuple[np.ndarray, np.ndarray]:
+    """The pipeline's own arithmetic: noise in double precision, clean times a float32 gain."""
+    added = noise * np.float64(scale)
+    stored = clean.copy()
+    if gain != 1.0:
+        stored = clean * gain
+        added *= float(gain)
+    return (stored + added).astype(np.float32), stored
+
+
+def _stacked(rows: Sequence[dict[str, Any]]) -> Arrays:
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
