@@ -1,5 +1,7 @@
 """Batches: each example once an epoch, an order of seed and epoch alone, exact resume."""
 
+import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ from pipeline.disk import store
 from pipeline.formats import hdf5
 from pipeline.formats.fields import Field
 from training.batches import Batches, Share
-from training.index import DataError, Index, load_index
+from training.index import DataError, Index, Shard, load_index
+from training.shards import Arrays
 
 FIELDS = [
     Field("wave", "float32", (8,), "full scale is 1", ("sample",)),
@@ -106,6 +109,23 @@ def test_only_the_asked_fields_are_read(index: Index) -> None:
     assert set(batch) == {"number"}
     with pytest.raises(DataError, match="no fields"):
         made(index, fields=["loud"])
+
+
+def test_one_buffer_is_gone_before_the_next_is_read(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before: list[weakref.ref[np.ndarray]] = []
+    load = Batches._load
+
+    def watched(self: Batches, group: Sequence[Shard]) -> Arrays:
+        assert not any(array() is not None for array in before)
+        held = load(self, group)
+        before.extend(weakref.ref(array) for array in held.values())
+        return held
+
+    monkeypatch.setattr(Batches, "_load", watched)
+    numbers(made(index, buffer=400), 0)
+    assert len(before) > 4  # of more than two buffers
 
 
 def test_a_damaged_shard_stops_the_epoch(index: Index) -> None:

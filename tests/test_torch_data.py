@@ -3,14 +3,20 @@
 Reads and writes only in pytest's own folders.
 """
 
+import threading
+import tracemalloc
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soxr
 
-from tests import corpus, here
+from tests import corpus, here, noisy
+from tests.noisy import Made
 from training.batches import Share
-from training.index import Index, load_index
+from training.index import DataError, Index, load_index
 from training.mixing import Online
 from training.torch_data import Mixtures, pairs
 
@@ -23,6 +29,7 @@ TEXTS = {
         name="level", mix__kind="level", mix__values=[0.001, 0.3], audio__rate=16000,
         window__samples=8192, window__hop=8192,
     ),
+    "tiny-classes": corpus.CLASSES,
 }  # fmt: skip
 
 
@@ -46,15 +53,15 @@ def test_a_plan_is_mixed_to_the_bit_as_it_would_have_been_stored(indexes: dict[s
                 assert a[name].tobytes() == b[name].tobytes()
 
 
-ONLINE = Online(room=1 << 20)
+ONLINE = Online(room=1 << 20)  # holds all noise
+PARTLY = Online(room=100 << 10)
 
 
 def epoch(
     indexes: dict[str, Index], names: str, number: int = 0, first: int = 0, **more: Any
 ) -> list[dict[str, np.ndarray]]:
-    told = {"batch": 4, "online": ONLINE, "rate": 8000, "seed": 1} | more
-    batch = told.pop("batch")
-    mixtures = Mixtures([indexes[name] for name in names.split()], batch, **told)
+    told: dict[str, Any] = {"batch": 4, "online": ONLINE, "rate": 8000, "seed": 1} | more
+    mixtures = Mixtures([indexes[name] for name in names.split()], **told)
     found = list(mixtures.epoch(number, first))
     assert len(found) == mixtures.steps - first
     return found
@@ -69,14 +76,15 @@ def same(a: list[dict[str, np.ndarray]], b: list[dict[str, np.ndarray]]) -> bool
 
 
 @pytest.mark.parametrize("names", ["stored", "stored level"])
-@pytest.mark.parametrize("online", [None, ONLINE])
+@pytest.mark.parametrize("online", [None, ONLINE, PARTLY])
 def test_goes_on_exactly_from_any_step(
     indexes: dict[str, Index], names: str, online: Online | None
 ) -> None:
     whole = epoch(indexes, names, 3, online=online)
     assert len(whole) > 5
     for first in range(len(whole)):
-        assert same(epoch(indexes, names, 3, first, online=online), whole[first:])
+        workers = 1 + first % 3
+        assert same(epoch(indexes, names, 3, first, online=online, workers=workers), whole[first:])
 
 
 @pytest.mark.parametrize("online", [None, ONLINE])
@@ -90,3 +98,137 @@ def test_two_ranks_share_every_global_batch(
     ]
     joined = [{n: np.concatenate([a[n], b[n]]) for n in a} for a, b in zip(*ranks, strict=True)]
     assert same(joined, alone)
+
+
+def test_batches_hold_pairs_at_one_rate(indexes: dict[str, Index]) -> None:
+    for online in (None, ONLINE):
+        for rate, n in ((8000, 4096), (16000, 8192), (0, None)):
+            for batch in epoch(indexes, "stored level", online=online, rate=rate):
+                assert set(batch) == {"noisy", "clean", "source"}
+                assert batch["source"].shape == (4,)
+                for name in ("noisy", "clean"):
+                    assert batch[name].dtype == np.float32
+                    assert batch[name].shape in ({(4, n)} if n else {(4, 4096), (4, 8192)})
+
+
+def test_other_rates_are_resampled(indexes: dict[str, Index]) -> None:
+    for name in ("noisy", "clean"):
+        low, high = (epoch(indexes, "level", online=None, rate=rate) for rate in (8000, 16000))
+        for a, b in zip(low, high, strict=True):
+            for one, two in zip(a[name], b[name], strict=True):
+                np.testing.assert_array_equal(one, soxr.resample(two, 16000, 8000, "HQ"))
+
+
+def test_stored_batches_are_the_stored_mixtures_once_each(indexes: dict[str, Index]) -> None:
+    def rows(batches: Iterable[dict[str, np.ndarray]]) -> list[tuple[bytes, ...]]:
+        names = ("source", "clean", "noisy")
+        columns = [[b[name] for name in names] for b in batches]
+        return [tuple(v.tobytes() for v in row) for c in columns for row in zip(*c, strict=True)]
+
+    stored = rows(pairs(indexes["stored"], "train"))
+    found = rows(epoch(indexes, "stored", online=None))
+    assert len(found) == len(set(found)) > len(stored) - 4
+    assert set(found) <= set(stored)
+
+
+def test_online_batches_hold_each_stored_clean_with_new_noise(indexes: dict[str, Index]) -> None:
+    plain = Online(alone=0, untouched=0, speed=(1, 1), colour=0, gain=(0, 0), room=1 << 20)
+    stored = {row.tobytes() for batch in pairs(indexes["plan"], "train") for row in batch["clean"]}
+    noises = set()
+    for number in range(2):
+        for batch in epoch(indexes, "plan", number, online=plain):
+            for mixture, clean in zip(batch["noisy"], batch["clean"], strict=True):
+                assert clean.tobytes() in stored or np.abs(mixture).max() > 0.9999  # turned down
+                noises.add((mixture - clean).tobytes())
+    assert len(noises) == 2 * 4 * len(epoch(indexes, "plan"))
+
+
+def test_an_epoch_is_the_same_again_and_another_is_not(indexes: dict[str, Index]) -> None:
+    one = epoch(indexes, "stored level", 1)
+    assert same(one, epoch(indexes, "stored level", 1))
+    for other in (epoch(indexes, "stored level", 2), epoch(indexes, "stored level", 1, seed=2)):
+        assert not {row.tobytes() for b in one for row in b["noisy"]} & {
+            row.tobytes() for b in other for row in b["noisy"]
+        }
+
+
+def test_what_was_used_before_changes_nothing(indexes: dict[str, Index]) -> None:
+    for online in (ONLINE, PARTLY):
+        mixtures = Mixtures([indexes["stored"]], 4, online=online)
+        third = list(Mixtures([indexes["stored"]], 4, online=online).epoch(3))
+        for number in (0, 1):
+            next(mixtures.epoch(number))
+        assert same(list(mixtures.epoch(3)), third)
+
+
+@pytest.mark.parametrize("online", [None, ONLINE])
+def test_threads_change_no_bit(indexes: dict[str, Index], online: Online | None) -> None:
+    one = epoch(indexes, "stored level", online=online, workers=1)
+    for workers in (2, 4):
+        assert same(epoch(indexes, "stored level", online=online, workers=workers), one)
+
+
+def test_recipes_take_random_turns_of_whole_batches(indexes: dict[str, Index]) -> None:
+    names = ("stored", "level")
+    mixtures = Mixtures([indexes[name] for name in names], 4)
+    counts = [Mixtures([indexes[name]], 4).steps for name in names]
+    assert min(counts) > 1
+    assert mixtures.steps == sum(counts)
+    seen = set()
+    for number in range(4):
+        sizes = [batch["clean"].shape[1] for batch in mixtures.epoch(number)]
+        assert [sizes.count(4096), sizes.count(8192)] == counts
+        seen.add(tuple(sizes))
+    assert len(seen) == 4
+
+
+def test_the_speaker_is_in_nobodys_noise(tmp_path: Path) -> None:
+    """To the end: what was added to each example is a track that may be added to it."""
+    made = [Made(5, 2, (1, 2)), Made(7, 2, (2, 3)), Made(9, 1, (3, 1)), Made(11, split="test")]
+    index = noisy.index(tmp_path, made, [1 + i % 3 for i in range(24)])
+    group = {f"{i:032x}".encode(): 1 + i % 3 for i in range(24)}
+    may = {1: {7}, 2: {9}, 3: {5}}
+    online = Online(alone=0, untouched=0, speed=(1, 1), colour=0, gain=(0, 0))
+    for batch in Mixtures([index], 4, online=online).epoch(0):
+        assert not batch["clean"].any()
+        for wave, source in zip(batch["noisy"], batch["source"], strict=True):
+            assert noisy.halves(wave) in may[group[bytes(source)]]
+
+
+def test_too_few_examples_are_refused_by_name(indexes: dict[str, Index]) -> None:
+    for batch, share in ((1000, Share()), (4, Share(1, 300))):
+        with pytest.raises(DataError, match=r"level has too few examples for one batch.*expected"):
+            Mixtures([indexes["level"]], batch, share=share)
+
+
+def test_recipes_that_have_no_mixtures_are_refused_by_name(indexes: dict[str, Index]) -> None:
+    with pytest.raises(DataError, match="plan stores no mixtures"):
+        Mixtures([indexes["stored"], indexes["plan"]], 4)
+    with pytest.raises(DataError, match="classes mixes nothing"):
+        Mixtures([indexes["tiny-classes"]], 4, online=ONLINE)
+
+
+@pytest.mark.parametrize("damaged", ["train-0.h5", "noise-train-0.h5"])
+def test_damage_reaches_who_asks_and_leaves_no_thread(tmp_path: Path, damaged: str) -> None:
+    index = noisy.index(tmp_path, [Made(5)], [1] * 9)
+    data = bytearray((tmp_path / damaged).read_bytes())
+    data[-9] ^= 1
+    (tmp_path / damaged).write_bytes(data)
+    with pytest.raises(DataError, match=f"{damaged}.*other bytes"):
+        list(Mixtures([index], 2, online=ONLINE, workers=2).epoch(0))
+    assert not [t for t in threading.enumerate() if t.name.startswith("ordered")]
+
+
+def test_memory_does_not_grow_with_the_noise(tmp_path: Path) -> None:
+    peaks = []
+    for count in (10, 100):
+        made = [Made(3 + i) for i in range(count)]
+        index = noisy.index(tmp_path / str(count), made, [1] * 40)
+        mixtures = Mixtures([index], 4, online=Online(room=200_000))
+        list(mixtures.epoch(0))
+        tracemalloc.start()
+        for number in range(1, 4):
+            list(mixtures.epoch(number))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]

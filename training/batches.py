@@ -84,6 +84,7 @@ class Batches:
                 if have + len(take) == whole:
                     yield self._ours(rest)
                     rest, left = {}, left - 1
+            held.clear()  # before the next examples are read, not after
             if not left:
                 return
         if rest and left:  # the last batch of an evaluation may be shorter

@@ -18,6 +18,7 @@ BLOCK_S = 0.1  # seconds of a block of the active level
 GATE_DB = 40.0  # blocks this far below the loudest are pauses
 FLOOR = 1e-4  # linear RMS, -80 dBFS: what is below it has no level to scale by
 CEILING = 1.0  # largest magnitude, linear full scale
+WHISPER = 1e-20  # linear, -400 dBFS
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,8 @@ class Online:
         wrong = [n for n in ("below", "above", "room") if not getattr(self, n) >= 0]
         wrong += [n for n in ("speed", "gain") if not getattr(self, n)[0] <= getattr(self, n)[1]]
         wrong += [] if self.speed[0] >= 0.5 and self.speed[1] <= 2.0 else ["speed"]
-        wrong += (
-            []
-            if min(self.alone, self.untouched, 1 - self.alone - self.untouched) >= 0
-            else ["alone + untouched"]
-        )
+        parts = (self.alone, self.untouched, 1.0 - self.alone - self.untouched)
+        wrong += [] if min(parts) >= 0 else ["alone + untouched"]
         # At 1/2 the filter's poles may reach the unit circle.
         wrong += [] if 0.0 <= self.colour < 0.5 else ["colour"]
         if wrong:
@@ -129,7 +127,11 @@ def coloured(x: np.ndarray, tint: np.ndarray) -> np.ndarray:
         return x
     one = np.ones(1)
     b, a = np.concatenate([one, tint[:2]]), np.concatenate([one, tint[2:]])
-    return lfilter(b.astype(np.float32), a.astype(np.float32), x)
+    # Without the whisper the filter dies away in silence through numbers that processors are slow
+    # with (subnormal); after it silence is silence again.
+    y = lfilter(b.astype(x.dtype), a.astype(x.dtype), x + x.dtype.type(WHISPER))
+    y[np.abs(y) < 1e5 * WHISPER] = 0.0
+    return np.asarray(y)
 
 
 def resampled(x: np.ndarray, rate: int, to: int, speed: float = 1.0) -> np.ndarray:

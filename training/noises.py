@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 
 import numpy as np
 
-from training.index import DataError, Index, Shard
+from training.index import DataError, Index
 from training.shards import Arrays, Blocks
 
 
@@ -27,10 +27,14 @@ class Noises:
                 do="give the corpus noise recordings or the recipe another noise",
             )
         left = max(1, room // sum(field.nbytes for field in index.noise_fields))
+        self.whole = left >= sum(shard.examples for shard in shards)  # nothing to choose
         parts = []
-        for i in random.permutation(len(shards)):
-            parts.append(_read(index, shards[i], min(left, shards[i].examples)))
-            left -= len(parts[-1]["kind"])
+        for i in np.arange(len(shards)) if self.whole else random.permutation(len(shards)):
+            count = min(left, shards[i].examples)
+            first = int(random.integers(shards[i].examples - count + 1))
+            with Blocks(index, shards[i]) as blocks:
+                parts.append(blocks.read(first, first + count))
+            left -= count
             if not left:
                 break
         self.samples = [part["samples"] for part in parts]  # not joined: that would double them
@@ -85,12 +89,6 @@ def fit(noise: np.ndarray, n: int, start: int) -> np.ndarray:
     repeats = math.ceil((start + n) / noise.size)
     piece = (noise if repeats == 1 else np.tile(noise, repeats))[start : start + n]
     return (piece - piece.mean(dtype=np.float64)).astype(np.float32)
-
-
-def _read(index: Index, shard: Shard, count: int) -> Arrays:
-    """The first `count` tracks of a shard."""
-    with Blocks(index, shard) as blocks:
-        return blocks.read(0, count)
 
 
 def _joined(parts: Sequence[Arrays], name: str) -> np.ndarray:

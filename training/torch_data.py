@@ -17,12 +17,12 @@ import numpy as np
 from training.batches import Batches, Share
 from training.index import DataError, Index
 from training.mixing import Loudness, Online, cut, mixed, resampled
-from training.noises import Noises, fit, tracks
+from training.noises import Noises
 from training.ordered import ordered
+from training.planned import READ, planned
 from training.shards import Arrays
 
-BUFFER = 256 << 20  # bytes of examples shuffled at once, over all recipes
-PAIRS_BUFFER = 32 << 20  # bytes of examples read at once where nothing is shuffled
+SHUFFLED = 256 << 20  # bytes of examples shuffled at once, over all recipes
 _TURNS, _NOISE, _EXAMPLE = range(3)  # what a generator draws
 
 
@@ -58,7 +58,8 @@ class Mixtures:
         self.indexes, self.batch, self.seed, self.share = tuple(indexes), batch, seed, share
         self.online, self.rate, self.workers = online, rate, workers
         fields = ("clean", "source", "group") if online else ("noisy", "clean", "source")
-        self.parts = []
+        self.parts: list[Batches] = []
+        self.kept: dict[int, Noises] = {}  # of recipes whose noise fits into memory as a whole
         for index in indexes:
             _check(index, online)
             part = Batches(
@@ -67,7 +68,7 @@ class Mixtures:
                 batch,
                 seed=seed,
                 fields=fields,
-                buffer=BUFFER // len(indexes),
+                buffer=SHUFFLED // len(indexes),
                 share=share,
                 ahead=False,
             )
@@ -112,24 +113,32 @@ class Mixtures:
     def _noises(self, recipe: int, epoch: int) -> Noises | None:
         if not self.online:
             return None
-        room = self.online.room // len(self.indexes)
-        return Noises(self.indexes[recipe], room, self._random(epoch, _NOISE, recipe))
+        if recipe not in self.kept:
+            room = self.online.room // len(self.indexes)
+            noises = Noises(self.indexes[recipe], room, self._random(epoch, _NOISE, recipe))
+            if not noises.whole:
+                return noises
+            self.kept[recipe] = noises
+        return self.kept[recipe]
 
     def _made(self, raw: _Raw) -> Arrays:
         """The batch as the network gets it."""
-        index = self.indexes[raw.recipe]
-        rate = int(index.recipe["audio"]["rate"])
-        if raw.noises is None:
-            pairs = list(zip(raw.arrays["noisy"], raw.arrays["clean"], strict=True))
-            to = self.rate or rate
-            pairs = [(resampled(a, rate, to), resampled(b, rate, to)) for a, b in pairs]
-        else:
-            count = len(raw.arrays["clean"])
-            pairs = [self._mixed(raw, row, rate) for row in range(count)]
-        noisy, clean = (np.stack(waves) for waves in zip(*pairs, strict=True))
-        return {"noisy": noisy, "clean": clean, "source": raw.arrays["source"]}
+        clean = raw.arrays["clean"]
+        rate = int(self.indexes[raw.recipe].recipe["audio"]["rate"])
+        to = self.rate or rate
+        n = clean.shape[1] if to == rate else round(clean.shape[1] * to / rate)
+        made = {name: np.empty((len(clean), n), np.float32) for name in ("noisy", "clean")}
+        for row in range(len(clean)):
+            if raw.noises is not None:
+                made["noisy"][row], made["clean"][row] = self._mixed(raw, row, n, rate, to)
+            else:
+                for name, array in made.items():
+                    array[row] = cut(resampled(raw.arrays[name][row], rate, to), n, 0.0)
+        return made | {"source": raw.arrays["source"]}
 
-    def _mixed(self, raw: _Raw, row: int, rate: int) -> tuple[np.ndarray, np.ndarray]:
+    def _mixed(
+        self, raw: _Raw, row: int, n: int, rate: int, to: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         assert self.online is not None
         assert raw.noises is not None
         random = self._random(raw.epoch, _EXAMPLE, raw.recipe, raw.place + row)
@@ -137,8 +146,6 @@ class Mixtures:
         noise = raw.noises.draw(len(clean), group, random)
         unit, where = random.random(2)
         low, high = self.online.speed
-        to = self.rate or rate
-        n = len(clean) if to == rate else round(len(clean) * to / rate)
         clean = cut(resampled(clean, rate, to, low + (high - low) * unit), n, where)
         noise = None if noise is None else cut(resampled(noise, rate, to), n, 0.0)
         loudness = Loudness.of(self.indexes[raw.recipe].recipe["mix"])
@@ -182,61 +189,19 @@ def pairs(index: Index, split: str, batch: int = 32) -> Iterator[Arrays]:
             batch,
             fields=["noisy", *fields],
             shuffle=False,
-            buffer=PAIRS_BUFFER,
+            buffer=READ,
             ahead=False,
         )
         yield from stored.epoch(0)
         return
     rows: list[dict[str, Any]] = []
-    for row in _planned(index, split, fields):
+    for row in planned(index, split, fields):
         rows.append(row)
         if len(rows) == batch:
             yield _stacked(rows)
             rows = []
     if rows:
         yield _stacked(rows)
-
-
-def _planned(index: Index, split: str, fields: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """The mixtures of every window, one after the other."""
-    plan = ["noise_source", "noise_start", "scale", "gain"]
-    windows = Batches(
-        index,
-        split,
-        1,
-        fields=[*fields, *plan],
-        shuffle=False,
-        buffer=PAIRS_BUFFER,
-        ahead=False,
-    )
-    with tracks(index, split) as track:
-        for window in windows.epoch(0):
-            row = {name: array[0] for name, array in window.items()}
-            for i in np.flatnonzero(row["noise_kind"] >= 0):
-                noise = fit(
-                    track(row["noise_source"][i]), len(row["clean"]), int(row["noise_start"][i])
-                )
-                noisy, clean = _remade(row["clean"], noise, row["scale"][i], row["gain"][i])
-                yield {
-                    "noisy": noisy,
-                    "clean": clean,
-                    "source": row["source"],
-                    "start": row["start"],
-                    "requested": row["requested"][i],
-                    "noise_kind": row["noise_kind"][i],
-                }
-
-
-def _remade(
-    clean: np.ndarray, noise: np.ndarray, scale: np.float32, gain: np.float32
-) -> tuple[np.ndarray, np.ndarray]:
-    """The pipeline's own arithmetic: noise in double precision, clean times a float32 gain."""
-    added = noise * np.float64(scale)
-    stored = clean.copy()
-    if gain != 1.0:
-        stored = clean * gain
-        added *= float(gain)
-    return (stored + added).astype(np.float32), stored
 
 
 def _stacked(rows: Sequence[dict[str, Any]]) -> Arrays:
