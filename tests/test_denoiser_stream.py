@@ -132,6 +132,21 @@ def test_a_file_keeps_its_form(name: str, subtype: str, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["in.wav", name])
 
 
+def test_a_file_tells_how_far_it_is(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "in.wav", sound(200_000, 2), 48000)
+    told: list[float] = []
+    denoise_file(keeping(), RATE, tmp_path / "in.wav", tmp_path / "out.wav", told.append)
+    assert sum(told) == pytest.approx(200_000 / 48000)
+    assert len(told) > 3
+
+
+def test_a_file_without_samples(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "in.wav", sound(0, 2), 48000)
+    assert denoise_file(keeping(), RATE, tmp_path / "in.wav", tmp_path / "out.wav") == 0
+    info = soundfile.info(tmp_path / "out.wav")
+    assert (info.frames, info.channels, info.samplerate) == (0, 2, 48000)
+
+
 def test_a_loud_file_is_clipped_not_wrapped(tmp_path: Path) -> None:
     wave = np.sign(np.sin(2 * np.pi * 100 * np.arange(44100) / 44100))  # rings beyond full scale
     soundfile.write(tmp_path / "in.wav", wave, 44100, "PCM_16")
@@ -144,7 +159,7 @@ def test_a_loud_file_is_clipped_not_wrapped(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "target", "said"),
     [("nan.wav", "out.wav", "no numbers"), ("in.wav", "out.xyz", "unknown format"),
-     ("none.wav", "out.wav", "cannot be read"), ("text.wav", "out.wav", "cannot be read")],
+     ("none.wav", "out.wav", "no such file"), ("text.wav", "out.wav", "cannot be read")],
 )  # fmt: skip
 def test_what_cannot_be_done_leaves_nothing(
     source: str, target: str, said: str, tmp_path: Path

@@ -1,19 +1,17 @@
 """Recordings of any length, rate and number of channels through a denoiser, block by block.
 
-Reads: the recording it is given (what libsndfile reads: wav, flac, ogg, mp3). Writes: the cleaned
-one, of the same length, rate and channels, under its name only when it is whole.
+Reads: the recording it is given. Writes: the cleaned one, of the same length, rate and channels.
+Does: resamples to the network's rate and back, a block at a time.
 
 Memory does not grow with the length. Blocks give what the whole gives, within 1e-5 of full scale: a
 spec net carries its state from block to block, a unet sees each block with as much around it as it
 can look at. What lies above half the network's rate cannot be cleaned and is left out.
 """
 
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
 import torch
 from torch import Tensor
@@ -21,9 +19,8 @@ from torch import Tensor
 from training.denoiser_net import Denoiser
 from training.denoiser_spec import SpecNet
 from training.denoiser_unet import LEVEL_BLOCK, UNet
-from training.index import DataError
+from training.recordings import blocks, opened, writing
 
-READ = 1 << 16  # frames read at once
 WORK = 216 * LEVEL_BLOCK  # samples a unet cleans at once, 10 s at 22.05 kHz
 
 
@@ -114,40 +111,24 @@ def denoise_blocks(
     yield np.pad(ready, ((0, taken - given - len(ready)), (0, 0)))  # two resamplings round
 
 
-def denoise_file(net: Denoiser, net_rate: int, source: Path, target: Path) -> int:
-    """Clean one recording; its format follows the target's name. Returns its frames."""
-    part = target.with_name(f".{target.name}.part")
-    try:
-        with soundfile.SoundFile(source) as recording:
-            rate, channels = recording.samplerate, recording.channels
-            with soundfile.SoundFile(part, "w", rate, channels, **_form(recording, target)) as out:
-                for block in denoise_blocks(net, net_rate, rate, channels, _blocks(recording)):
-                    out.write(block)
-                frames = int(out.frames)
-        os.replace(part, target)
-    except soundfile.LibsndfileError as error:
-        raise DataError("cannot be read or written", source, got=error, do="convert it") from error
-    finally:
-        part.unlink(missing_ok=True)
-    return frames
+def denoise_file(
+    net: Denoiser,
+    net_rate: int,
+    source: Path,
+    target: Path,
+    tick: Callable[[float], object] = lambda seconds: None,
+) -> int:
+    """Clean one recording; its format follows the target's name. Returns its frames.
 
-
-def _form(recording: soundfile.SoundFile, target: Path) -> dict[str, str]:
-    """The target's format by its name; the source's sample type where that format has it."""
-    kind = {"OGA": "OGG", "AIF": "AIFF"}.get(target.suffix[1:].upper(), target.suffix[1:].upper())
-    if kind not in soundfile.available_formats():
-        kinds = ", ".join(sorted(soundfile.available_formats())).lower()
-        raise DataError("unknown format", target, kinds, target.suffix, "choose another name")
-    fits = soundfile.check_format(kind, recording.subtype)
-    subtype = recording.subtype if fits else soundfile.default_subtype(kind)
-    return {"format": kind, "subtype": subtype}
-
-
-def _blocks(recording: soundfile.SoundFile) -> Iterator[np.ndarray]:
-    for block in recording.blocks(READ, dtype="float32", always_2d=True):
-        if not np.isfinite(block).all():
-            raise DataError("samples that are no numbers", recording.name, do="repair the file")
-        yield block
+    `tick` is told the seconds that each block adds.
+    """
+    with opened(source) as recording, writing(source, recording, target) as out:
+        rate, channels = recording.samplerate, recording.channels
+        sound = blocks(recording, source)
+        for block in denoise_blocks(net, net_rate, rate, channels, sound):
+            out.write(block)
+            tick(len(block) / rate)
+        return int(out.frames)
 
 
 class _Resampler:
