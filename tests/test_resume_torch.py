@@ -247,7 +247,6 @@ def test_two_processes_killed_at_every_step(tmp_path: Path, pair: Any) -> None:
         assert told(root) == pair
 
 
-@pytest.mark.slow  # one of five runs left a process waiting after the other had gone: to be mended
 def test_two_processes_stop_together_at_a_bad_example(tmp_path: Path) -> None:
     assert two(tmp_path, bad=5) == [4, 4]
     log = Path(f"{tmp_path}.log").read_text()

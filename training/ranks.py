@@ -7,6 +7,7 @@ one decides and writes; the others follow. Writes nothing.
 import contextlib
 import datetime
 import os
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -68,5 +69,21 @@ def joined(device: str = "") -> Iterator[Ranks]:
     dist.init_process_group("nccl" if where.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield Ranks(rank, world, where)
+    except BaseException as error:
+        _forget(error)
+        raise
     finally:
         dist.destroy_process_group()
+
+
+def _forget(error: BaseException | None) -> None:
+    """Drop what the ended functions behind an error hold, the net among it.
+
+    A DistributedDataParallel keeps the group alive. Were it the last to do so, it would wait, with
+    the interpreter's lock held, for a thread of gloo that may be waiting for that lock to give back
+    the last tensor it summed: seen as a process that never ends. Let go before the group is
+    destroyed, which is done without the lock.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
