@@ -1,6 +1,4 @@
-"""The denoiser's networks: any length, what a sample can depend on, masks, gradients, exports."""
-
-from pathlib import Path
+"""The denoiser's networks: any length, what a sample can depend on, masks, gradients."""
 
 import numpy as np
 import pytest
@@ -8,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from training import denoiser_net  # noqa: E402
-from training.denoiser_net import encoder_parameters, export_onnx, export_script  # noqa: E402
+from training.denoiser_net import encoder_parameters  # noqa: E402
 from training.denoiser_spec import SpecNet, dft_bases, fft_size  # noqa: E402
 from training.denoiser_unet import FLOOR, LEVEL_BLOCK, LEVEL_SPAN, UNet, local_level  # noqa: E402
 
@@ -174,26 +172,3 @@ def test_a_mask_acts_on_the_compressed_spectrum() -> None:
         turned = masking(0.0, 1.0)(sine)[0, 2000:6000]
     cosine = torch.cos(2 * torch.pi * frequency * time)[2000:6000]  # a quarter turn ahead
     assert (turned - cosine).abs().max() < 1e-3
-
-
-@pytest.mark.parametrize("arch", ["unet", "spec"])
-def test_torchscript_agrees_at_any_length(arch: str, tmp_path: Path) -> None:
-    net = small(arch)
-    export_script(net, tmp_path / "net.pt")
-    loaded = torch.jit.load(str(tmp_path / "net.pt"))
-    for length in LENGTHS:
-        wave = noise(2, length)
-        assert (loaded(wave) - net(wave)).abs().max() < 1e-6
-
-
-@pytest.mark.parametrize("arch", ["unet", "spec"])
-def test_onnx_agrees_at_any_length(arch: str, tmp_path: Path) -> None:
-    pytest.importorskip("onnx")
-    runtime = pytest.importorskip("onnxruntime")
-    net = small(arch)
-    export_onnx(net, tmp_path / "net.onnx")
-    session = runtime.InferenceSession(str(tmp_path / "net.onnx"))
-    for batch, length in ((2, 5000), (1, 1), (3, 4097)):
-        wave = noise(batch, length)
-        found = session.run(None, {"noisy": wave.numpy()})[0]
-        assert np.abs(found - net(wave).detach().numpy()).max() < 1e-5
