@@ -23,7 +23,7 @@ RATE = 4000  # Hz: what is compared is counted in seconds
 def strong(arch: str) -> Any:
     """Weights so large that every path shows in the output."""
     torch.manual_seed(1)
-    net = UNet(4) if arch == "unet" else SpecNet(RATE, 8, 6, 2, 2)
+    net = UNet(4) if arch == "unet" else SpecNet(RATE, 8, 2)
     for parameter in net.parameters():
         torch.nn.init.normal_(parameter, 0, 0.2)
     return net

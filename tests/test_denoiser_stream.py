@@ -24,9 +24,9 @@ TOLERANCE = 1e-5  # of full scale
 def net_of(arch: str) -> torch.nn.Module:
     """Weights so large that a state lost or a context cut short shows."""
     torch.manual_seed(1)
-    net = UNet(2) if arch == "unet" else SpecNet(RATE, 8, 6, 2, 2)
+    net = UNet(2) if arch == "unet" else SpecNet(RATE, 8, 2)
     for parameter in net.parameters():
-        torch.nn.init.normal_(parameter, 0, 0.3 if arch == "unet" else 0.15)
+        torch.nn.init.normal_(parameter, 0, 0.3)
     if arch == "spec":
         torch.nn.init.ones_(net.last.bias)  # as loud as the input
     return net.eval()
@@ -34,7 +34,7 @@ def net_of(arch: str) -> torch.nn.Module:
 
 def keeping(rate: int = RATE) -> SpecNet:
     """A net that changes nothing."""
-    net = SpecNet(rate, 4, 4, 1, 1)
+    net = SpecNet(rate, 4, 1)
     with torch.no_grad():
         net.last.weight.zero_()
     return net

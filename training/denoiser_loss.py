@@ -29,8 +29,8 @@ TINY = 1e-7  # power added under a root: gradients stay below 1000; -70 dB of a 
 WAVE, MAGNITUDE, COMPLEX, CONSISTENCY = 0.2, 0.3, 0.2, 0.3  # FastEnhancer, arXiv 2509.21867
 QUIETEST = 0.01  # level that is still brought to 1: silence with noise must not outweigh speech
 LEAST = 10.0  # norm of a spectrum that divides; that of a second of speech is near 3000
-SDR = 0.02  # per dB, in composite-sdr: as much as the rest where a net begins to be good
-DEEPEST = 1e-3  # error that is as good as none, -30 dB of the clean wave: no example runs away
+SDR = 0.2  # per dB, in composite-sdr: what decides; the spectral terms refine
+DEEPEST = 3e-4  # error that is as good as none, -35 dB of the clean wave: no example runs away
 # FFT, hop and window in samples at 16 to 24 kHz: Yamamoto et al. 2020, arXiv 1910.11480
 RESOLUTIONS = ((512, 50, 240), (1024, 120, 600), (2048, 240, 1200))
 

@@ -1,8 +1,11 @@
-"""A small network on the short-time spectrum: a complex mask, causal in time.
+"""A small network on the short-time spectrum: a complex factor on every bin, causal in time.
 
-Reads and writes nothing. Does: compresses the spectrum, takes neighbouring bins together, mixes
-bands by attention and remembers by GRUs, and puts a complex factor on every bin. The shape follows
-what FastEnhancer (arXiv 2509.21867) found best for its size; the details are ours.
+Reads and writes nothing. Does: takes the logarithm of the spectrum's size, squeezes it into a few
+numbers a frame, remembers by GRUs, and gives every bin of the frame its factor.
+
+One recurrence over whole frames, as in RNNoise and NSNet2, and not one a band: at equal seconds of
+one core on real recordings it learnt 7 times as many examples and stood 1.5 dB of SI-SDR above a
+net of the same size with attention over 32 bands (one seed, 150 s; at equal steps the bands win).
 
 All memory is carried in a state, so `step` over blocks of whole hops is `forward` over the whole,
 one hop later. The DFT is a matrix product, which every exporter and accelerator can do; at these
@@ -15,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (its usual name)
 
-POWER = 0.3  # of the magnitudes the network sees; loudness grows about so
-TINY = 1e-12  # power added so that gradients stay finite; -120 dB
+TINY = 1e-8  # power added under the logarithm: a full-scale sine has about 1e4, 16 bits' noise 1e-7
+SCALE = 0.15  # on the logarithm, so that what the network sees lies within a few units of 0
 
 
 def fft_size(rate: int) -> int:
@@ -37,79 +40,34 @@ def dft_bases(size: int) -> tuple[Tensor, Tensor]:
     return analysis.float().contiguous(), synthesis.float().contiguous()
 
 
-class Bins(nn.Module):
-    """A residual convolution along frequency. Normalised within the frame; the path beside it
-    keeps how loud the frame is."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.norm = nn.GroupNorm(1, channels)
-        self.conv = nn.Conv1d(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + F.silu(self.conv(self.norm(x)))
-
-
-class Memory(nn.Module):
-    """What came before (a GRU in each band, one for all), then what the other bands do."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm_time, self.norm_bands = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.gru = nn.GRU(width, width, batch_first=True)
-        self.after = nn.Linear(width, width)
-        self.ask = nn.Linear(width, 3 * width)
-        self.answer = nn.Linear(width, width)
-
-    def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, frames, bands, width), (1, batch * bands, width) -> the same two."""
-        batch, frames, bands, width = x.shape
-        y = self.norm_time(x).transpose(1, 2).reshape(-1, frames, width)
-        y, hidden = self.gru(y, hidden)
-        x = x + self.after(y).reshape(batch, bands, frames, width).transpose(1, 2)
-        asked = self.ask(self.norm_bands(x)).reshape(-1, bands, 3, self.heads, width // self.heads)
-        query, key, value = asked.permute(2, 0, 3, 1, 4).unbind(0)
-        found = F.scaled_dot_product_attention(query, key, value)
-        found = found.transpose(1, 2).reshape(batch, frames, bands, width)
-        return x + self.answer(found), hidden
-
-
 class SpecNet(nn.Module):
     """(batch, samples) -> the same, for any number of samples."""
 
     analysis: Tensor
     synthesis: Tensor
 
-    def __init__(
-        self, rate: int, width: int = 48, bands: int = 32, memories: int = 3, heads: int = 4
-    ) -> None:
+    def __init__(self, rate: int, width: int = 80, memories: int = 2) -> None:
         super().__init__()
-        self.size, self.power, self.tiny = fft_size(rate), POWER, TINY
+        self.size, self.width, self.tiny, self.scale = fft_size(rate), width, TINY, SCALE
         self.hop = self.size // 2
-        self.width, self.bands = width, bands
-        stride = 4 if self.size <= 1024 else 8  # bins taken together
-        groups = self.hop // stride
+        bins = self.hop + 1
         for name, basis in zip(("analysis", "synthesis"), dft_bases(self.size), strict=True):
             self.register_buffer(name, basis, persistent=False)
-        self.first = nn.Conv1d(2, width, 2 * stride, stride, stride // 2)
-        self.encode = nn.ModuleList(Bins(width) for _ in range(2))
-        self.to_bands = nn.Linear(groups, bands)
-        self.place = nn.Parameter(0.1 * torch.randn(bands, width))  # which band is which
-        self.memories = nn.ModuleList(Memory(width, heads) for _ in range(memories))
-        self.from_bands = nn.Linear(bands, groups)
-        self.merge = nn.ModuleList(nn.Conv1d(2 * width, width, 1) for _ in range(2))
-        self.decode = nn.ModuleList(Bins(width) for _ in range(2))
-        self.last = nn.ConvTranspose1d(width, 2, 2 * stride, stride, stride // 2)
-        with torch.no_grad():  # begins close to leaving the input as it is: the mask is 1 + 0i
-            self.last.weight.mul_(0.02)
-            self.last.bias[0], self.last.bias[1] = 1.0, 0.0  # type: ignore[index]
+        self.first = nn.Linear(bins, width)
+        self.norm = nn.LayerNorm(width)
+        self.memories = nn.ModuleList(
+            nn.GRU(width, width, batch_first=True) for _ in range(memories)
+        )
+        self.last = nn.Linear(width, 2 * bins)
+        with torch.no_grad():  # begins close to leaving the input as it is: the factor is 1 + 0i
+            self.last.weight.mul_(0.1)
+            self.last.bias[:bins], self.last.bias[bins:] = 1.0, 0.0
 
     @torch.jit.export
     def start(self, batch: int) -> tuple[Tensor, Tensor, Tensor]:
         """The state before the first sample: silence."""
         like = self.analysis
-        hidden = like.new_zeros((len(self.memories), batch * self.bands, self.width))
+        hidden = like.new_zeros((len(self.memories), batch, self.width))
         return like.new_zeros((batch, self.hop)), like.new_zeros((batch, self.hop)), hidden
 
     @torch.jit.export
@@ -121,10 +79,9 @@ class SpecNet(nn.Module):
         batch = block.shape[0]
         hops = torch.cat([past, block], 1).reshape(batch, -1, self.hop)
         frames = torch.cat([hops[:, :-1], hops[:, 1:]], 2)
-        spectrum = torch.matmul(frames, self.analysis)
-        real, imag = spectrum.chunk(2, 2)
+        real, imag = torch.matmul(frames, self.analysis).chunk(2, 2)
         gain, hidden = self.gain(real, imag, hidden)
-        a, b = gain[:, :, 0], gain[:, :, 1]
+        a, b = gain.float().chunk(2, 2)
         spectrum = torch.cat([real * a - imag * b, real * b + imag * a], 2)
         frames = torch.matmul(spectrum, self.synthesis)
         tails = torch.cat([tail[:, None], frames[:, :, self.hop :]], 1)
@@ -132,30 +89,15 @@ class SpecNet(nn.Module):
         return out, (hops[:, -1], tails[:, -1], hidden)
 
     def gain(self, real: Tensor, imag: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, frames, bins) twice -> (batch, frames, 2, bins). The mask is put on the
-        compressed spectrum, so on the plain one its size is raised to 1 / POWER."""
-        batch, frames = real.shape[0], real.shape[1]
-        x = torch.stack([real, imag], 2)
-        x = x * (real * real + imag * imag + self.tiny).pow((self.power - 1) / 2)[:, :, None]
-        x = self.first(x[..., :-1].reshape(batch * frames, 2, self.hop))
-        skips = [x]
-        for layer in self.encode:
-            x = layer(x)
-            skips.append(x)
-        y = self.to_bands(x).transpose(1, 2).reshape(batch, frames, self.bands, self.width)
-        y = y + self.place
+        """(batch, frames, bins) twice -> (batch, frames, bins re+im)."""
+        size = (real * real + imag * imag + self.tiny).log() * self.scale + 1.0
+        x = self.norm(self.first(size))
         held = []
         for i, memory in enumerate(self.memories):
-            y, h = memory(y, hidden[i : i + 1])
+            y, h = memory(x, hidden[i : i + 1])
+            x = x + y
             held.append(h)
-        y = y.reshape(batch * frames, self.bands, self.width).transpose(1, 2)
-        x = x + self.from_bands(y)
-        for merge, layer in zip(self.merge, self.decode):  # noqa: B905  (TorchScript has no strict)
-            x = layer(merge(torch.cat([x, skips.pop()], 1)))
-        mask = self.last(x).reshape(batch, frames, 2, self.hop).float()
-        mask = torch.cat([mask, mask[..., -1:]], 3)  # the highest bin shares its neighbour's
-        size = (mask * mask).sum(2, keepdim=True) + self.tiny
-        return mask * size.pow((1 / self.power - 1) / 2), torch.cat(held)
+        return self.last(x), torch.cat(held)
 
     def forward(self, noisy: Tensor) -> Tensor:
         samples = noisy.shape[-1]
