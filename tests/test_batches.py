@@ -1,19 +1,19 @@
 """Batches: each example once an epoch, an order of seed and epoch alone, exact resume."""
 
+import hashlib
 import weakref
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import training.batches as loader
 from pipeline.disk import store
 from pipeline.formats import hdf5
 from pipeline.formats.fields import Field
 from training.batches import Batches, Share
-from training.index import DataError, Index, Shard, load_index
-from training.shards import Arrays
+from training.index import DataError, Index, load_index
 
 FIELDS = [
     Field("wave", "float32", (8,), "full scale is 1", ("sample",)),
@@ -22,8 +22,10 @@ FIELDS = [
 SIZES = (7, 1, 12, 5, 9)  # 34 examples
 
 
-@pytest.fixture
-def index(tmp_path: Path) -> Index:
+@pytest.fixture(params=["read to its place", "copied there"])
+def index(request: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Index:
+    if request.param == "read to its place":
+        monkeypatch.setattr(loader, "WIDE", 32)  # bytes, what `wave` has
     shards, at = [], 0
     for i, size in enumerate(SIZES):
         number = np.arange(at, at + size, dtype=np.int32)
@@ -111,21 +113,46 @@ def test_only_the_asked_fields_are_read(index: Index) -> None:
         made(index, fields=["loud"])
 
 
-def test_one_buffer_is_gone_before_the_next_is_read(
-    index: Index, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before: list[weakref.ref[np.ndarray]] = []
-    load = Batches._load
+def test_memory_is_used_again(index: Index) -> None:
+    """Of the largest shard, here, and the batch begun before it."""
+    batches, seen = made(index, buffer=1, ahead=False), []
+    for epoch in range(5):
+        for arrays in batches.epoch(epoch):
+            seen.append(weakref.ref(arrays["wave"]))
+            del arrays
+    assert len(seen) == 40
+    assert len({id(ref()) for ref in seen}) <= 4
 
-    def watched(self: Batches, group: Sequence[Shard]) -> Arrays:
-        assert not any(array() is not None for array in before)
-        held = load(self, group)
-        before.extend(weakref.ref(array) for array in held.values())
-        return held
 
-    monkeypatch.setattr(Batches, "_load", watched)
-    numbers(made(index, buffer=400), 0)
-    assert len(before) > 4  # of more than two buffers
+@pytest.mark.parametrize("ahead", [False, True])
+def test_what_is_kept_of_a_batch_stays_as_it_was(index: Index, ahead: bool) -> None:
+    batches, kept = made(index, buffer=400, ahead=ahead), []
+    for epoch in range(3):
+        for arrays in batches.epoch(epoch):
+            number = arrays["number"].tolist()
+            kept.append((number[1:3], arrays["wave"][1:3], arrays["number"].data[1:3]))
+            del arrays
+    for numbers, wave, view in kept:
+        assert view.tolist() == wave[:, 0].tolist() == numbers
+
+
+def test_shards_are_hashed_once(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed = []
+    digest = hashlib.file_digest
+
+    def counted(file: Any, name: str) -> Any:
+        hashed.append(file.name)
+        return digest(file, name)
+
+    monkeypatch.setattr(hashlib, "file_digest", counted)
+    batches = made(index)
+    first = [numbers(batches, 0), numbers(batches, 0)]
+    assert first[0] == first[1]
+    assert len(hashed) == len(set(hashed)) == len(SIZES)
+    path = index.folder / "train-2.h5"
+    path.write_bytes(path.read_bytes())  # its times have changed, it may be another
+    numbers(batches, 1)
+    assert hashed[len(SIZES) :] == [str(path)]
 
 
 def test_a_damaged_shard_stops_the_epoch(index: Index) -> None:

@@ -221,7 +221,7 @@ def test_damage_reaches_who_asks_and_leaves_no_thread(tmp_path: Path, damaged: s
 
 def test_memory_does_not_grow_with_the_noise(tmp_path: Path) -> None:
     peaks = []
-    for count in (10, 100):
+    for count in (20, 200):  # neither fits
         made = [Made(3 + i) for i in range(count)]
         index = noisy.index(tmp_path / str(count), made, [1] * 40)
         mixtures = Mixtures([index], 4, online=Online(room=200_000))

@@ -1,8 +1,11 @@
 """Batches of one split, in an order that depends on the seed and the epoch alone.
 
-Reads: the HDF5 shards that an index names, whole and one after the other, each hash checked.
-Does: shuffles the shards, then the examples inside a buffer of several shards; hands every rank its
-part of each global batch. Writes nothing.
+Reads: the HDF5 shards that an index names, one after the other from begin to end, the hash of each
+checked before its first use. Does: shuffles the shards, then the examples inside a buffer of
+several shards; hands every rank its part of each global batch. Writes nothing.
+
+The buffer is the batches made of it: as the order is known before a shard is read, one read puts
+each example where it belongs, and nothing is copied twice.
 
 The position in an epoch is a number of steps, so a run stopped anywhere goes on with the very next
 batch, whatever the number of threads.
@@ -17,7 +20,10 @@ import numpy as np
 
 from training.index import DataError, Index, Shard
 from training.shards import Arrays, Blocks
+from training.spare import Spare
 
+WIDE = 512  # bytes of a value from which on it is read to its place, not copied there
+SPARE = 16  # batches in the hands of others whose memory is waited for
 AHEAD = 4  # batches made before they are asked for
 
 
@@ -56,6 +62,11 @@ class Batches:
         size = sum(f.nbytes for f in index.fields if f.name in self.fields)
         self.room = max(batch * share.world, buffer // max(1, size))  # examples in one buffer
         self.examples = sum(shard.examples for shard in self.shards)
+        self.blocks = {shard.path: Blocks(index, shard) for shard in self.shards}  # hashed once
+        asked = [f for f in index.fields if f.name in self.fields]
+        self.wide = [f for f in asked if f.shape and f.nbytes >= WIDE]
+        self.narrow = [f for f in asked if f not in self.wide]
+        self.spare = {f.name: Spare(self.room // batch + SPARE) for f in asked}
 
     @property
     def steps(self) -> int:
@@ -71,36 +82,65 @@ class Batches:
 
     def _made(self, epoch: int, first: int) -> Iterator[Arrays]:
         whole = self.batch * self.share.world
-        left = self.steps - first
-        rest: Arrays = {}
-        for held, order in self._buffers(epoch, first * whole) if left > 0 else ():
-            at = 0
-            while left and at < len(order):
-                have = len(next(iter(rest.values()))) if rest else 0
-                take = order[at : at + whole - have]
-                part = {name: array[take] for name, array in held.items()}
-                rest = {n: np.concatenate([rest[n], part[n]]) for n in part} if rest else part
-                at += len(take)
-                if have + len(take) == whole:
-                    yield self._ours(rest)
-                    rest, left = {}, left - 1
-            held.clear()  # before the next examples are read, not after
-            if not left:
-                return
-        if rest and left:  # the last batch of an evaluation may be shorter
-            yield self._ours(rest)
-
-    def _buffers(self, epoch: int, behind: int) -> Iterator[tuple[Arrays, np.ndarray]]:
-        """(examples of a few shards, the order to take them in) from example `behind` on."""
+        begin, end = first * whole, min(self.steps * whole, self.examples)
+        batches: dict[int, Arrays] = {}  # by step, those not handed out yet
+        at = 0  # place in the epoch
         for number, group in enumerate(self._groups(epoch)):
-            size = sum(shard.examples for shard in group)
-            if behind < size:
-                yield self._load(group), self._order(epoch, number, size)[behind:]
-            behind = max(0, behind - size)
+            order = self._order(epoch, number, sum(shard.examples for shard in group))
+            low, high = max(begin, at), min(end, at + len(order))
+            if low < high:
+                self._load(group, order[low - at : high - at], low, batches)
+            at += len(order)
+            done = self.steps if high == end else high // whole
+            for step in [step for step in batches if step < done]:
+                yield batches.pop(step)
+            if at >= end:
+                return
 
-    def _ours(self, arrays: Arrays) -> Arrays:
-        low = self.share.rank * self.batch
-        return {name: array[low : low + self.batch] for name, array in arrays.items()}
+    def _load(
+        self, group: Sequence[Shard], order: np.ndarray, place: int, batches: dict[int, Arrays]
+    ) -> None:
+        """Examples of a group, each straight to where it stands in its batch.
+
+        `order` is which ones stand in the epoch from `place` on.
+        """
+        size = sum(shard.examples for shard in group)
+        held = {f.name: np.empty((size, *f.shape), f.numpy) for f in self.narrow}
+        rows: dict[str, list[np.ndarray | None]] = {f.name: [None] * size for f in self.wide}
+        pieces = list(self._pieces(order, place))
+        for step, row, examples in pieces:
+            if step not in batches:
+                batches[step] = self._empty(step)
+            for name, found in rows.items():
+                for at, example in enumerate(examples.tolist(), row):
+                    found[example] = batches[step][name][at]
+        at = 0
+        for shard in group:
+            part = slice(at, at + shard.examples)
+            with self.blocks[shard.path] as blocks:
+                blocks.read_into({name: array[part] for name, array in held.items()}, 0)
+                for name, found in rows.items():
+                    blocks.read_rows(name, found[part])
+            at += shard.examples
+        for step, row, examples in pieces:
+            for name, array in held.items():
+                batches[step][name][row : row + len(examples)] = array[examples]
+
+    def _pieces(self, order: np.ndarray, place: int) -> Iterator[tuple[int, int, np.ndarray]]:
+        """What of `order`, which begins at a place of the epoch, is ours: step, row, examples."""
+        whole = self.batch * self.share.world
+        for step in range(place // whole, -(-(place + len(order)) // whole)):
+            begin = step * whole + self.share.rank * self.batch
+            low, high = max(place, begin), min(place + len(order), begin + self.batch)
+            if low < high:
+                yield step, low - begin, order[low - place : high - place]
+
+    def _empty(self, step: int) -> Arrays:
+        """A batch to be filled; the last one of an evaluation may be shorter."""
+        begin = (step * self.share.world + self.share.rank) * self.batch
+        count = min(self.batch, self.examples - begin)
+        fields = (*self.narrow, *self.wide)
+        return {f.name: self.spare[f.name].take((count, *f.shape), f.numpy) for f in fields}
 
     def _groups(self, epoch: int) -> Iterator[list[Shard]]:
         """The shards in the epoch's order, as many at once as the buffer holds."""
@@ -121,18 +161,6 @@ class Batches:
             return np.arange(size)
         key = np.random.SeedSequence([self.seed, epoch, number + 1])
         return np.random.Generator(np.random.Philox(key)).permutation(size)
-
-    def _load(self, group: Sequence[Shard]) -> Arrays:
-        """The group's examples, read straight into one array a field."""
-        size = sum(shard.examples for shard in group)
-        kinds = {f.name: f for f in self.index.fields if f.name in self.fields}
-        held = {n: np.empty((size, *f.shape), f.numpy) for n, f in kinds.items()}
-        at = 0
-        for shard in group:
-            with Blocks(self.index, shard) as blocks:
-                blocks.read_into({n: a[at : at + shard.examples] for n, a in held.items()}, 0)
-            at += shard.examples
-        return held
 
 
 class _End:

@@ -6,7 +6,9 @@ read per field, safely in forked and spawned worker processes.
 """
 
 import hashlib
+import itertools
 import os
+from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 import h5py
@@ -15,6 +17,7 @@ import numpy as np
 from training.index import REBUILD, DataError, Field, Index, Shard
 
 Arrays = dict[str, np.ndarray]
+ROWS = 1024  # arrays filled by one call: the kernel takes no more
 
 
 def check_shard(index: Index, shard: Shard) -> None:
@@ -79,14 +82,28 @@ class Blocks:
                 offset = self._offsets[field.name] + a * field.nbytes
                 _fill(file, offset, out[field.name])
 
+    def read_rows(self, name: str, rows: Sequence[np.ndarray | None]) -> None:
+        """Each example of a field into its own (contiguous) array; what has none is passed over."""
+        file = self._handle()
+        (field,) = (field for field in self.fields if field.name == name)
+        at = 0
+        for wanted, run in itertools.groupby(rows, lambda row: row is not None):
+            some = list(run)
+            if wanted:
+                offset = self._offsets[name] + at * field.nbytes
+                _fill(file, offset, *(row for row in some if row is not None))
+            at += len(some)
+
     def _handle(self) -> BinaryIO:
         if self._file is None:
-            file, self._checked = _open(self.index, self.shard, self._checked)
+            file, now = _open(self.index, self.shard, self._checked)
             try:
-                self._offsets = _offsets(file, self.fields, self.shard)
+                if now != self._checked:
+                    self._offsets = _offsets(file, self.fields, self.shard)
             except BaseException:
                 file.close()
                 raise
+            self._checked = now
             self._file = file
         return self._file
 
@@ -153,13 +170,20 @@ def _read(file: BinaryIO, offset: int, field: Field, a: int, b: int) -> np.ndarr
     return array
 
 
-def _fill(file: BinaryIO, offset: int, array: np.ndarray) -> None:
-    rest = array.reshape(-1).view(np.uint8)
-    while rest.size:
-        got = os.preadv(file.fileno(), [rest.data], offset)
+def _fill(file: BinaryIO, offset: int, *arrays: np.ndarray) -> None:
+    """The bytes from `offset` on, into one array after the other."""
+    rest = [array.reshape(-1).view(np.uint8).data for array in arrays if array.size]
+    at = 0
+    while at < len(rest):
+        got = os.preadv(file.fileno(), rest[at : at + ROWS], offset)
         if not got:
             raise DataError("a shard was cut while it was read", file.name)
-        rest, offset = rest[got:], offset + got
+        offset += got
+        while at < len(rest) and got >= len(rest[at]):
+            got -= len(rest[at])
+            at += 1
+        if got:
+            rest[at] = rest[at][got:]
 
 
 def _read_tfrecord(index: Index, shard: Shard) -> Arrays:
