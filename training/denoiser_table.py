@@ -33,7 +33,7 @@ def matrix_table(cells: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
         shown = [_interval(row[on], 1) + f"  at {row[on]['rate']} Hz" for on in recipes]
         rows.append([name, *shown])
     title = "Mean SI-SDR gain, dB [95 % interval], of each network (down) on each recipe (across),"
-    title += "\nscored at the lower of the two rates\n"
+    title += "\nscored at the lower of the two rates\n\n"
     return title + _grid([["", *recipes], *rows]) + "\n"
 
 
