@@ -5,6 +5,7 @@ Reads and writes nothing.
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -87,6 +88,31 @@ def test_leaving_early_stops_the_threads_and_the_source() -> None:
     made.close()  # type: ignore[attr-defined]
     assert not threads()
     assert closed.is_set()
+
+
+def test_leaving_early_does_none_of_the_work_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, begun = threading.Semaphore(1), threading.Semaphore(0)
+    done = []
+
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            gate.release(100)
+            super().shutdown(wait)
+
+    def work(item: int) -> int:
+        begun.release()
+        assert gate.acquire(timeout=10)
+        done.append(item)
+        return item
+
+    monkeypatch.setattr("training.ordered.ThreadPoolExecutor", Pool)
+    made = ordered(iter(range(99)), work, 1)
+    assert next(made) == 0
+    assert begun.acquire(timeout=10)
+    assert begun.acquire(timeout=10)  # the second one stands at the gate
+    made.close()  # type: ignore[attr-defined]
+    assert done == [0, 1]
 
 
 def test_an_empty_source() -> None:

@@ -6,6 +6,7 @@ Reads and writes only in pytest's own folders.
 import threading
 import tracemalloc
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,15 @@ import soxr
 
 from tests import corpus, here, noisy
 from tests.noisy import Made
+from training import torch_data
 from training.batches import Share
 from training.index import DataError, Index, load_index
 from training.mixing import Online
+from training.noises import Noises
 from training.torch_data import Mixtures, pairs
 
-LOUD = here.changed(corpus.MIX, mix__values=[-20.0, 10.0])  # some have to be turned down
+# Some have to be turned down, and the test split has no second voice to make babble of.
+LOUD = here.changed(corpus.MIX, mix__values=[-20.0, 10.0], mix__noises=["white", "babble"])
 TEXTS = {
     "stored": here.changed(LOUD, name="stored"),
     "plan": here.changed(LOUD, name="plan", mix__materialise=False, output__fields=["clean"]),
@@ -46,6 +50,8 @@ def test_a_plan_is_mixed_to_the_bit_as_it_would_have_been_stored(indexes: dict[s
         stored = list(pairs(indexes["stored"], split, 4))
         mixed = list(pairs(indexes["plan"], split, 4))
         assert len(stored) == len(mixed) > 1
+        kinds = {kind for batch in stored for kind in batch["noise_kind"]}
+        assert kinds == ({0, 1} if split == "train" else {0})
         for a, b in zip(stored, mixed, strict=True):
             assert set(a) == set(b)
             for name in a:
@@ -55,6 +61,7 @@ def test_a_plan_is_mixed_to_the_bit_as_it_would_have_been_stored(indexes: dict[s
 
 ONLINE = Online(room=1 << 20)  # holds all noise
 PARTLY = Online(room=100 << 10)
+PLAIN = Online(alone=0, untouched=0, speed=(1, 1), colour=0, gain=(0, 0), room=1 << 20)
 
 
 def epoch(
@@ -119,6 +126,78 @@ def test_other_rates_are_resampled(indexes: dict[str, Index]) -> None:
                 np.testing.assert_array_equal(one, soxr.resample(two, 16000, 8000, "HQ"))
 
 
+def test_the_snr_is_kept_whatever_else_is_changed(indexes: dict[str, Index]) -> None:
+    mix = {**indexes["plan"].recipe["mix"], "values": [5.0, 5.0]}
+    index = replace(indexes["plan"], recipe={**indexes["plan"].recipe, "mix": mix})
+    online = Online(below=0, above=0, alone=0, untouched=0)
+    for rate in (4000, 8000, 22050):
+        for batch in Mixtures([index], 4, online=online, rate=rate).epoch(0):
+            for mixture, clean in zip(batch["noisy"], batch["clean"], strict=True):
+                assert snr(mixture, clean, rate) == pytest.approx(5.0, abs=0.02)
+
+
+def snr(mixture: np.ndarray, clean: np.ndarray, rate: int) -> float:
+    """Over the 100 ms within 40 dB of the loudest, in dB."""
+    size = round(rate / 10)
+    wide = clean.astype(np.float64)
+    blocks = [wide[at : at + size] for at in range(0, len(wide), size)]
+    most = max((block**2).mean() for block in blocks)
+    active = np.concatenate([block for block in blocks if (block**2).mean() >= 1e-4 * most])
+    return float(10 * np.log10((active**2).mean() / ((mixture - wide) ** 2).mean()))
+
+
+def test_speed_changes_the_clean_sound_alone(indexes: dict[str, Index], tmp_path: Path) -> None:
+    online = replace(PLAIN, speed=(1.25, 1.25))
+    stored = [row for batch in pairs(indexes["plan"], "train") for row in batch["clean"]]
+    faster = {soxr.resample(row, 125, 100, "HQ").tobytes() for row in stored}
+    untouched = [
+        row for batch in epoch(indexes, "plan", online=online, batch=1) for row in batch["clean"]
+        if np.abs(batch["noisy"]).max() < 0.9999
+    ]  # fmt: skip
+    assert len(untouched) > 4
+    for row in untouched:
+        assert row[: round(4096 / 1.25)].tobytes() in faster
+        assert not row[round(4096 / 1.25) :].any()
+    square = noisy.index(tmp_path, [Made(25)], [1] * 8)
+    for batch in Mixtures([square], 4, online=online).epoch(0):
+        assert {noisy.halves(row) for row in batch["noisy"]} == {25}
+
+
+@pytest.mark.parametrize("rate", [4000, 16000])
+def test_noise_is_resampled_too(tmp_path: Path, rate: int) -> None:
+    index = noisy.index(tmp_path, [Made(40)], [1] * 8)
+    for batch in Mixtures([index], 4, online=PLAIN, rate=rate).epoch(0):
+        assert batch["noisy"].shape == (4, noisy.N * rate // noisy.RATE)
+        for row in batch["noisy"]:
+            slow = soxr.resample(row, rate, noisy.RATE, "HQ")
+            assert noisy.halves(slow) == pytest.approx(40, abs=1)
+
+
+def test_a_recipe_named_twice_is_mixed_in_two_ways(indexes: dict[str, Index]) -> None:
+    found = [row.tobytes() for b in epoch(indexes, "plan plan") for row in b["noisy"]]
+    assert len(set(found)) == len(found) == 8 * len(epoch(indexes, "plan"))
+
+
+def test_recipes_share_the_memory(
+    indexes: dict[str, Index], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = []
+
+    class Watched(Noises):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            held.append(sum(part.nbytes for part in self.samples))
+
+    monkeypatch.setattr(torch_data, "Noises", Watched)
+    mixtures = Mixtures([indexes["stored"], indexes["level"]], 4, online=PARTLY)
+    list(mixtures.epoch(0))
+    assert len(held) == 2
+    assert PARTLY.room / 2 < sum(held) <= PARTLY.room
+    sizes = [4 * 4096, 4 * 8192]
+    shuffled = sum(p.room * size for p, size in zip(mixtures.parts, sizes, strict=True))
+    assert 0.99 * torch_data.SHUFFLED < shuffled <= torch_data.SHUFFLED
+
+
 def test_stored_batches_are_the_stored_mixtures_once_each(indexes: dict[str, Index]) -> None:
     def rows(batches: Iterable[dict[str, np.ndarray]]) -> list[tuple[bytes, ...]]:
         names = ("source", "clean", "noisy")
@@ -132,11 +211,10 @@ def test_stored_batches_are_the_stored_mixtures_once_each(indexes: dict[str, Ind
 
 
 def test_online_batches_hold_each_stored_clean_with_new_noise(indexes: dict[str, Index]) -> None:
-    plain = Online(alone=0, untouched=0, speed=(1, 1), colour=0, gain=(0, 0), room=1 << 20)
     stored = {row.tobytes() for batch in pairs(indexes["plan"], "train") for row in batch["clean"]}
     noises = set()
     for number in range(2):
-        for batch in epoch(indexes, "plan", number, online=plain):
+        for batch in epoch(indexes, "plan", number, online=PLAIN):
             for mixture, clean in zip(batch["noisy"], batch["clean"], strict=True):
                 assert clean.tobytes() in stored or np.abs(mixture).max() > 0.9999  # turned down
                 noises.add((mixture - clean).tobytes())
@@ -188,8 +266,7 @@ def test_the_speaker_is_in_nobodys_noise(tmp_path: Path) -> None:
     index = noisy.index(tmp_path, made, [1 + i % 3 for i in range(24)])
     group = {f"{i:032x}".encode(): 1 + i % 3 for i in range(24)}
     may = {1: {7}, 2: {9}, 3: {5}}
-    online = Online(alone=0, untouched=0, speed=(1, 1), colour=0, gain=(0, 0))
-    for batch in Mixtures([index], 4, online=online).epoch(0):
+    for batch in Mixtures([index], 4, online=PLAIN).epoch(0):
         assert not batch["clean"].any()
         for wave, source in zip(batch["noisy"], batch["source"], strict=True):
             assert noisy.halves(wave) in may[group[bytes(source)]]

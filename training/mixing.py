@@ -18,7 +18,7 @@ BLOCK_S = 0.1  # seconds of a block of the active level
 GATE_DB = 40.0  # blocks this far below the loudest are pauses
 FLOOR = 1e-4  # linear RMS, -80 dBFS: what is below it has no level to scale by
 CEILING = 1.0  # largest magnitude, linear full scale
-WHISPER = 1e-20  # linear, -400 dBFS
+HUSH = 1e-15  # linear, -300 dBFS: nothing
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def mixed(
     which, loud, turn = random.random(3)
     tint = random.uniform(-online.colour, online.colour, (2, 4))
     clean = coloured(clean, tint[0])
-    added = np.zeros(clean.shape)
+    added = np.zeros_like(clean)
     if noise is not None and not online.alone <= which < online.alone + online.untouched:
         noise = coloured(noise, tint[1])
         level = rms(noise)
@@ -112,10 +112,10 @@ def mixed(
         clean = np.zeros_like(clean)
     noisy = clean + added
     low, high = online.gain
-    gain = 10.0 ** ((low + (high - low) * turn) / 20.0)
-    peak = gain * max(np.abs(noisy).max(), np.abs(clean).max())
-    gain /= max(1.0, peak / CEILING * (1.0 + 2.0**-20))  # room for the rounding to float32
-    return (noisy * gain).astype(np.float32), (clean * gain).astype(np.float32)
+    gain = float(10.0 ** ((low + (high - low) * turn) / 20.0))
+    peak = gain * float(max(np.abs(noisy).max(), np.abs(clean).max()))
+    gain /= max(1.0, peak / CEILING)
+    return noisy * gain, clean * gain
 
 
 def coloured(x: np.ndarray, tint: np.ndarray) -> np.ndarray:
@@ -127,10 +127,9 @@ def coloured(x: np.ndarray, tint: np.ndarray) -> np.ndarray:
         return x
     one = np.ones(1)
     b, a = np.concatenate([one, tint[:2]]), np.concatenate([one, tint[2:]])
-    # Without the whisper the filter dies away in silence through numbers that processors are slow
-    # with (subnormal); after it silence is silence again.
-    y = lfilter(b.astype(x.dtype), a.astype(x.dtype), x + x.dtype.type(WHISPER))
-    y[np.abs(y) < 1e5 * WHISPER] = 0.0
+    y = lfilter(b.astype(x.dtype), a.astype(x.dtype), x)
+    # In silence it dies away through numbers that processors are slow with (subnormal).
+    y[np.abs(y) < HUSH] = 0.0
     return np.asarray(y)
 
 

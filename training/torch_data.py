@@ -204,5 +204,11 @@ def pairs(index: Index, split: str, batch: int = 32) -> Iterator[Arrays]:
         yield _stacked(rows)
 
 
+def count(index: Index, split: str) -> int:
+    """How many mixtures `pairs` gives, less the few whose noise was silent."""
+    mix = index.recipe["mix"]
+    return index.examples(split) * (1 if mix["materialise"] else len(mix["values"]))
+
+
 def _stacked(rows: Sequence[dict[str, Any]]) -> Arrays:
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
