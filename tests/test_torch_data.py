@@ -52,6 +52,9 @@ def test_a_plan_is_mixed_to_the_bit_as_it_would_have_been_stored(indexes: dict[s
         assert len(stored) == len(mixed) > 1
         kinds = {kind for batch in stored for kind in batch["noise_kind"]}
         assert kinds == ({0, 1} if split == "train" else {0})
+        exact = sum(len(batch["noisy"]) for batch in stored)
+        assert torch_data.count(indexes["stored"], split) == exact
+        assert (torch_data.count(indexes["plan"], split) == exact) == (split == "train")
         for a, b in zip(stored, mixed, strict=True):
             assert set(a) == set(b)
             for name in a:

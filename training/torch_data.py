@@ -205,7 +205,7 @@ def pairs(index: Index, split: str, batch: int = 32) -> Iterator[Arrays]:
 
 
 def count(index: Index, split: str) -> int:
-    """How many mixtures `pairs` gives, less the few whose noise was silent."""
+    """How many mixtures `pairs` gives; a few more where a plan has holes (no or silent noise)."""
     mix = index.recipe["mix"]
     return index.examples(split) * (1 if mix["materialise"] else len(mix["values"]))
 
