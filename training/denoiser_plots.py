@@ -1,0 +1,214 @@
+"""A denoiser's curves and tables as pictures to look at.
+
+Reads nothing: what is drawn is given as plain numbers. Does: draws how training went, how much is
+gained at which noise, one domain against another. Writes: one PNG for each, whole or not at all.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from training.denoiser_summary import INPUT, Summary
+from training.pictures import (
+    BLACK,
+    BLUE,
+    COLOURS,
+    GREEN,
+    GREY,
+    MARKERS,
+    ORANGE,
+    blank,
+    heat,
+    save,
+    spectrograms,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["gains", "history", "matrix", "spectrograms"]
+
+GAIN = "si_sdr_gain"  # its key in a run's metrics
+FEW = 30  # points, below which each is marked
+
+Row = Mapping[str, Any]
+
+
+def history(
+    rows: Sequence[Row], path: Path, *, steps: int = 0, score: str = GAIN, title: str = ""
+) -> None:
+    """How a run went, from its metrics. `steps` in an epoch (0: as the first validation tells),
+    `score` by which the best epoch is judged (with a minus, lower is better)."""
+    save(history_figure(rows, steps, score, title or path.resolve().parent.name), path)
+
+
+def gains(told: Summary, path: Path) -> None:
+    """What each system gains at each level; ours by noise and level."""
+    save(gains_figure(told), path)
+
+
+def matrix(cells: Mapping[str, Mapping[str, Mapping[str, Any]]], path: Path) -> None:
+    """Networks down, recipes across, as `matrix_table` takes them."""
+    save(matrix_figure(cells), path)
+
+
+def history_figure(rows: Sequence[Row], steps: int, score: str, title: str) -> "Figure":
+    """Loss, gain and learning rate, one above the other; what was never measured is left out."""
+    ends = [row["step"] for row in rows if row["kind"] == "valid"]
+    steps = steps or min(ends, default=0)
+    panels = [("loss", "loss"), (GAIN, "SI-SDR gain, dB"), ("rate", "learning rate")]
+    panels = [(key, label) for key, label in panels if _points(rows, key)[0]] or panels[:1]
+    figure = blank(8, 1 + 2.2 * len(panels))
+    grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    best = best_row(rows, score)
+    for axes, (key, label) in zip(grid, panels, strict=True):
+        for kind, name, colour in (("train", "train", ORANGE), ("valid", "validation", BLUE)):
+            x, y = _points(rows, key, kind, steps)
+            form = "o-" if kind == "valid" or len(x) < FEW else "-"
+            if x:
+                axes.plot(x, y, form, color=colour, ms=4, lw=1.4, label=name)
+        if key == GAIN:
+            axes.axhline(0, color=BLACK, lw=1, ls="--", label="doing nothing")
+        _best(axes, best, key, steps)
+        _loss_or_rate(axes, key)
+        axes.set_ylabel(label)
+        axes.grid(alpha=0.3)
+        if key != "rate" and axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize=8)
+    grid[-1].set_xlabel("epoch" if steps else "step")
+    grid[-1].locator_params(axis="x", integer=True)
+    grid[-1].set_xlim(left=0)
+    figure.suptitle(title)
+    return figure
+
+
+def best_row(rows: Sequence[Row], score: str) -> Row | None:
+    """The validation with the best score, the first among equals; by its loss if there is no such
+    score."""
+    name, sign = score.lstrip("-"), -1 if score.startswith("-") else 1
+    found = [row for row in rows if row["kind"] == "valid"]
+    held = [row for row in found if row.get(name) is not None]
+    if not held:
+        name, sign = "loss", -1
+        held = [row for row in found if row.get(name) is not None]
+    return max(held, key=lambda row: sign * row[name], default=None)
+
+
+def _points(
+    rows: Sequence[Row], key: str, kind: str = "", steps: int = 0
+) -> tuple[list[float], list[float]]:
+    """(epochs, values) where there is a value."""
+    held = [row for row in rows if row["kind"] in (kind or row["kind"])]
+    held = [row for row in held if row.get(key) is not None]
+    return [row["step"] / max(steps, 1) for row in held], [row[key] for row in held]
+
+
+def _best(axes: "Axes", best: Row | None, key: str, steps: int) -> None:
+    if best is None:
+        return
+    at = best["step"] / max(steps, 1)
+    axes.axvline(at, color=GREEN, lw=1, ls=":")
+    if best.get(key) is not None:
+        what = f"epoch {math.ceil(at)}" if steps else f"step {best['step']}"
+        label = f"best {what}: {best[key]:.3g}" + (" dB" if key == GAIN else "")
+        axes.plot([at], [best[key]], "*", color=GREEN, ms=13, label=label, zorder=3)
+
+
+def _loss_or_rate(axes: "Axes", key: str) -> None:
+    lines = [np.asarray(line.get_ydata(), float) for line in axes.get_lines()]
+    values = [float(value) for line in lines for value in line]
+    if key == "loss" and values and min(values) > 0 and max(values) > 10 * min(values):
+        axes.set_yscale("log")
+    if key == "rate":
+        axes.set_ylim(bottom=0)
+        axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 2))
+
+
+def gains_figure(told: Summary) -> "Figure":
+    """Lines over the levels, the mean with its interval beside them; for several kinds of noise a
+    table of ours below."""
+    own = told["ours"]
+    kinds = told["systems"][own]["kinds"] if own else {}
+    table = len(kinds) > 1
+    height = 4.6 + (1.1 + 0.36 * len(kinds) if table else 0)
+    figure = blank(9, height)
+    ratios = [4.4, height - 4.4] if table else [1]
+    grid = figure.subplots(len(ratios), 1, squeeze=False, height_ratios=ratios)[:, 0]
+    _lines(grid[0], told, own)
+    if own and table:
+        _cells(figure, grid[1], told, own)
+    figure.suptitle(f"{told['recipe']}, {told['split']}: {told['mixtures']} mixtures")
+    return figure
+
+
+def _lines(axes: "Axes", told: Summary, own: str | None) -> None:
+    names = [name for name in told["systems"] if name != INPUT]
+    names.sort(key=lambda name: name != own)
+    levels, end = told["levels"], len(told["levels"]) + 0.4
+    for i, name in enumerate(names):
+        one, colour = told["systems"][name], COLOURS[i % len(COLOURS)]
+        form: dict[str, Any] = {"color": colour, "marker": MARKERS[i % len(MARKERS)], "ms": 5}
+        wide = 2.4 if name == own else 1.3
+        found = [one["levels"][f"{x:g}"]["gain"] for x in levels]
+        axes.plot(range(len(levels)), _floats(found), lw=wide, label=name, **form)
+        mean, low, high = (one["over"]["gain"][part] for part in ("mean", "low", "high"))
+        if mean is not None:
+            reach = None if low is None else [[mean - low], [high - mean]]
+            at = end + (i - (len(names) - 1) / 2) * 0.8 / len(names)
+            axes.errorbar([at], [mean], reach, capsize=4, lw=wide, **form)
+    axes.axhline(0, color=BLACK, lw=1, ls="--", label="doing nothing")
+    axes.axvline(len(levels) - 0.3, color=GREY, lw=0.6)
+    span = told["span"]
+    over = f"{span[0]:g} to {span[-1]:g}" if len(span) > 1 else f"{span[0]:g}"
+    words = [*(f"{x:g}" for x in levels), f"mean of {over}\n95 % interval"]
+    axes.set_xticks([*range(len(levels)), end], words)
+    axes.set_xlim(-0.5, end + 0.7)
+    axes.set_xlabel("SNR of the input, dB" if told["unit"] == "dB" else _SIGMA)
+    axes.set_ylabel("SI-SDR gain, dB")
+    axes.grid(alpha=0.3, axis="y")
+    axes.legend(fontsize=8, ncols=2 if len(names) > 4 else 1)
+
+
+_SIGMA = "standard deviation of the noise"
+
+
+def _cells(figure: "Figure", axes: "Axes", told: Summary, own: str) -> None:
+    kinds, levels = told["systems"][own]["kinds"], [f"{x:g}" for x in told["levels"]]
+    found = [_floats(kind["levels"][x]["gain"] for x in levels) for kind in kinds.values()]
+    shown = [[_signed(value) for value in row] for row in found]
+    heat(axes, np.array(found), shown, list(kinds), levels)
+    axes.set_title(f"gain of {own} by noise, dB", fontsize=10)
+    axes.set_xlabel("SNR of the input, dB" if told["unit"] == "dB" else _SIGMA)
+
+
+def matrix_figure(cells: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> "Figure":
+    """Mean gain of each network on each recipe."""
+    down, across = list(cells), list(next(iter(cells.values())))
+    found = np.array([_floats(cells[name][on]["mean"] for on in across) for name in down])
+    shown = [[_cell(cells[name][on]) for on in across] for name in down]
+    figure = blank(2.6 + 2.2 * len(across), 1.7 + 0.9 * len(down))
+    axes = figure.subplots()
+    heat(axes, found, shown, down, across)
+    axes.set_ylabel("network")
+    axes.set_xlabel("on the test split of")
+    figure.suptitle("mean SI-SDR gain, dB", fontsize=11)
+    return figure
+
+
+def _cell(cell: Mapping[str, Any]) -> str:
+    text = _signed(cell["mean"])
+    if cell.get("low") is not None:
+        text += f"\n[{cell['low']:.1f} {cell['high']:.1f}]"
+    return text + (f"\nat {cell['rate']} Hz" if cell.get("rate") else "")
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None or not math.isfinite(value) else f"{round(value, 1) + 0.0:+.1f}"
+
+
+def _floats(values: Any) -> list[float]:
+    return [math.nan if value is None else float(value) for value in values]
