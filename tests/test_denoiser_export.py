@@ -11,9 +11,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from training import denoiser_export  # noqa: E402
-from training.denoiser_export import ONNX, SCRIPT, export, load_onnx, load_script  # noqa: E402
+from training.denoiser_export import ONNX, SCRIPT, TOLD, export, load_onnx, load_script  # noqa: E402
 from training.denoiser_spec import SpecNet  # noqa: E402
 from training.denoiser_unet import UNet  # noqa: E402
+from training.durable import read_json  # noqa: E402
 from training.errors import RunError  # noqa: E402
 
 torch.set_num_threads(1)
@@ -47,6 +48,7 @@ def test_both_agree_with_the_net_at_any_length(arch: str, tmp_path: Path) -> Non
         torch.set_num_threads(1)
     assert net.training  # the caller's net is as it was
     assert (told["rate"], told["left_out"]) == (RATE, [])
+    assert read_json(tmp_path / "run" / TOLD) == told
     assert [row["file"] for row in told["exports"]] == [SCRIPT, ONNX]
     for row, load in zip(told["exports"], (load_script, load_onnx), strict=True):
         data = (tmp_path / "run" / row["file"]).read_bytes()
@@ -119,7 +121,7 @@ def test_one_that_differs_is_refused_and_nothing_stays(
 
         return run
 
-    for name in (ONNX, SCRIPT, "other"):
+    for name in (ONNX, SCRIPT, TOLD, "other"):
         (tmp_path / name).write_text("of another net")
     monkeypatch.setattr(denoiser_export, "load_onnx", off)
     said = r"model\.onnx, batch 1, 40001 samples: an export that differs; expected at most 0\.0001"
@@ -139,7 +141,7 @@ def test_without_onnx_it_says_how_to_get_it(
     )
     (tmp_path / ONNX).write_text("of another net")
     told = export(strong("spec"), RATE, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [SCRIPT]
+    assert {path.name for path in tmp_path.iterdir()} == {SCRIPT, TOLD}
     (line,) = told["left_out"]
     assert line.startswith("model.onnx is left out: pip install onnx")
     assert "onnxruntime, or make torch" in line

@@ -2,7 +2,7 @@
 
 Reads nothing. Does: exports, loads each export again from its bytes, compares it with the network
 on several lengths, measures its speed on one core. Writes: ``model.onnx`` and
-``model.torchscript.pt``, only when they agree.
+``model.torchscript.pt``, only when they agree, and ``exports.json``, what was found.
 """
 
 import copy
@@ -19,11 +19,11 @@ import numpy as np
 import torch
 
 from training.denoiser_net import Denoiser
-from training.durable import write
+from training.durable import write, write_json
 from training.errors import RunError
 from training.run import say
 
-ONNX, SCRIPT = "model.onnx", "model.torchscript.pt"
+ONNX, SCRIPT, TOLD = "model.onnx", "model.torchscript.pt", "exports.json"
 OPSET = 17  # ONNX operators; the first with layer normalisation
 TOLERANCE = 1e-4  # of full scale, at any sample
 NEEDED = ("onnx", "onnxruntime")
@@ -37,7 +37,7 @@ def export(net: Denoiser, rate: int, folder: Path) -> dict[str, Any]:
 
     Returns {"rate", "exports": [{"file", "bytes", "difference", "ms"}], "left_out": [why]}:
     `difference` is the largest of any sample, `ms` is time for a second of sound on one core.
-    An export that does not agree is a RunError, and neither file is left.
+    An export that does not agree is a RunError, and no file is left.
     """
     net = copy.deepcopy(net).cpu().eval()
     makers = {SCRIPT: (script_bytes, load_script), ONNX: (onnx_bytes, load_onnx)}
@@ -56,7 +56,7 @@ def export(net: Denoiser, rate: int, folder: Path) -> dict[str, Any]:
         made = {name: make(net, rate) for name, (make, _) in makers.items()}
         rows = [_compared(name, made[name], makers[name][1], pairs, rate) for name in made]
     except RunError:
-        for name in (SCRIPT, ONNX):
+        for name in (SCRIPT, ONNX, TOLD):
             (folder / name).unlink(missing_ok=True)  # what lies there is of another net
         raise
     finally:
@@ -64,7 +64,9 @@ def export(net: Denoiser, rate: int, folder: Path) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in made.items():
         write(folder / name, [data])
-    return {"rate": rate, "exports": rows, "left_out": left_out}
+    told = {"rate": rate, "exports": rows, "left_out": left_out}
+    write_json(folder / TOLD, told)
+    return told
 
 
 def script_bytes(net: Denoiser, rate: int) -> bytes:

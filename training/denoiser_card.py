@@ -1,0 +1,186 @@
+"""The card of a trained denoiser: what it is, how to use it, what it was measured to do and harm.
+
+Reads and writes nothing: it is given what a run holds and returns Markdown.
+"""
+
+import datetime
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from training.denoiser_summary import INPUT, Summary
+from training.denoiser_table import table
+
+Facts = Mapping[str, Any]
+
+ABOUT = {
+    "unet": "a U-Net on the waveform that looks about one second to both sides",
+    "spec": "a recurrent network on the short-time spectrum, causal: it answers 35 ms later",
+}
+
+SNIPPET = """\
+```python
+import numpy as np
+import onnxruntime
+import soundfile
+
+noisy, rate = soundfile.read("noisy.wav", dtype="float32", always_2d=True)
+assert rate == {rate}, "resample it first"
+model = onnxruntime.InferenceSession("model.onnx")
+(clean,) = model.run(None, {{"noisy": np.ascontiguousarray(noisy.T)}})  # a channel a row
+soundfile.write("clean.wav", clean.T, rate)
+```"""
+
+
+def card(
+    facts: Facts,
+    told: Mapping[str, Summary],
+    name: str,
+    exports: Facts | None = None,
+    counts: Mapping[str, Facts] | None = None,
+    day: str = "",
+) -> str:
+    """`MODEL.md` of the run `name`.
+
+    `facts` is its config.json, `told` recipe -> summary of its evaluation, `exports` what `export`
+    returned, `counts` recipe -> the index's counts, `day` of the card (today).
+    """
+    parts = [
+        _about(facts, told, name),
+        _use(facts["config"]["rate"], name, exports),
+        _data(facts, told, counts or {}),
+        _trained(facts),
+        _measured(told),
+        _limits(facts["config"]["rate"], told),
+        _versions(facts, name, day or datetime.date.today().isoformat()),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _about(facts: Facts, told: Mapping[str, Summary], name: str) -> str:
+    config = facts["config"]
+    what = ABOUT[config["arch"].partition("-")[0]]
+    text = (
+        f"# Denoiser `{name}`\n\n"
+        f"Takes noise out of recordings of any length: `{config['arch']}`, {what}. It works at "
+        f"{config['rate']} Hz on each channel by itself."
+    )
+    for one in told.values():
+        own = one["systems"].get(one["ours"])
+        if own and own["parameters"]:
+            speed = f"; a second of sound takes one core {own['rtf']:.3f} s" if own["rtf"] else ""
+            return f"{text} {own['parameters'] / 1e6:.3g} M parameters{speed}."
+    return text
+
+
+def _use(rate: int, name: str, exports: Facts | None) -> str:
+    text = (
+        "## Use\n\n"
+        f"    make denoise RUN={name} IN=noisy.wav OUT=clean.wav\n\n"
+        "takes a file or a folder, of any rate and number of channels.\n\n"
+    )
+    rows = exports["exports"] if exports else []
+    if not rows:
+        return text + f"`make export RUN={name}` writes the model as ONNX and TorchScript."
+    cells = [["file", "MB", "largest difference", "ms a second of sound, one core"]]
+    for row in rows:
+        size = f"{row['bytes'] / 1e6:.1f}"
+        cells.append([f"`{row['file']}`", size, f"{row['difference']:.1g}", f"{row['ms']:.1f}"])
+    text += _grid(cells) + "\n\nThe difference is to the network itself, in parts of full scale."
+    if any(row["file"].endswith(".onnx") for row in rows):
+        text += f" Without this project, with onnxruntime:\n\n{SNIPPET.format(rate=rate)}"
+    return text
+
+
+def _data(facts: Facts, told: Mapping[str, Summary], counts: Mapping[str, Facts]) -> str:
+    cells = [["recipe", "index key", "train", "valid", "test", "measured on"]]
+    for recipe, key in facts["data"].items():
+        held = counts.get(recipe, {}).get("examples", {})
+        sizes = [str(held.get(split, "-")) for split in ("train", "valid", "test")]
+        one = told.get(recipe)
+        heard = f"{one['mixtures']} mixtures, {one['groups']} groups" if one else "-"
+        cells.append([f"`{recipe}`", f"`{key[:16]}`", *sizes, heard])
+    noise = "Noise was mixed anew for each example and epoch." if facts["config"]["online"] else ""
+    return (
+        f"## Data\n\n{_grid(cells)}\n\nNo speaker, source or noise recording of the test split is "
+        f"in the others: the network has never heard them. {noise}".rstrip()
+    )
+
+
+def _trained(facts: Facts) -> str:
+    lines = [f"- `{key}`: {_shown(value)}" for key, value in _flat(facts["config"])]
+    return "## Configuration\n\n" + "\n".join(lines)
+
+
+def _measured(told: Mapping[str, Summary]) -> str:
+    if not told:
+        return "## Measured\n\nNot yet: `make evaluate` does it."
+    parts = [f"### {recipe}\n\n```\n{table(one).rstrip()}\n```" for recipe, one in told.items()]
+    return "## Measured\n\n" + "\n\n".join(parts)
+
+
+def _limits(rate: int, told: Mapping[str, Summary]) -> str:
+    lines = [
+        f"- What lies above {rate // 2} Hz is left out.",
+        "- Echo, clipping and other voices are not noise to it, unless a recipe mixed them in.",
+    ]
+    for recipe, one in told.items():
+        own = one["systems"].get(one["ours"])
+        if own:
+            lines += [f"- {recipe}: {line}" for line in _harm(one, own)]
+    return "## Limits\n\n" + "\n".join(lines)
+
+
+def _harm(one: Summary, own: Summary) -> list[str]:
+    """What it was measured to make worse."""
+    unit = " dB" if one["unit"] == "dB" else ""
+    lines = []
+    clean, worst = own["clean"], own["worst"]
+    if clean["median"] is not None:
+        lines.append(
+            f"clean input comes out at an SI-SDR of {clean['median']:.1f} dB (median), "
+            f"{clean['worst']:.1f} dB at worst."
+        )
+    if worst["mean"] is not None:
+        lines.append(f"the worst 5 % of the mixtures gain {worst['mean']:+.1f} dB on average.")
+    losing = [
+        f"{kind} at {level}{unit} ({cell['gain']:+.1f} dB)"
+        for kind, found in own["kinds"].items()
+        for level, cell in found["levels"].items()
+        if cell["gain"] is not None and round(cell["gain"], 1) < 0
+    ]
+    if losing:
+        lines.append(f"worse than doing nothing: {', '.join(losing)}.")
+    behind = [
+        "doing nothing" if name == INPUT else name
+        for name, gap in one["ahead"].items()
+        if gap["gain"]["mean"] is not None and gap["gain"]["mean"] < 0
+    ]
+    if behind:
+        lines.append(f"more SI-SDR on average comes of: {', '.join(behind)}.")
+    return lines
+
+
+def _versions(facts: Facts, name: str, day: str) -> str:
+    held = ", ".join(f"{key} {value}" for key, value in sorted(facts["versions"].items()))
+    setup = facts["setup"]
+    cores = f"processes {setup['ranks']}, threads {setup['threads']}"
+    return f"## Versions\n\nRun `{name}`: {cores}; {held}. Card of {day}."
+
+
+def _flat(config: Facts, before: str = "") -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = []
+    for key, value in config.items():
+        inner = isinstance(value, Mapping)
+        rows += _flat(value, f"{before}{key}.") if inner else [(before + key, value)]
+    return rows
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    return "off" if value is None or value == "" else str(value)
+
+
+def _grid(rows: Sequence[Sequence[str]]) -> str:
+    head, *others = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([head, "|" + "---|" * len(rows[0]), *others])
