@@ -7,6 +7,7 @@ import csv
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from training.index import DataError, Index, load_index  # noqa: E402
 torch.set_num_threads(1)
 RATE, SAMPLES = 16000, 8000
 LEVELS = (0.0, 5.0, 20.0)
+DEVIATIONS = (0.005, 0.01, 0.1)
 SPEECH, NOISE = 440.0, 1000.0  # Hz; whole periods in a window, so that the two are orthogonal
 
 
@@ -50,10 +52,11 @@ def make(
 ) -> Index:
     """Four windows of two speakers, each in LEVELS of a sine as noise."""
     windows = range(4)
+    levels = LEVELS if mixing == "snr" else DEVIATIONS
     clean = np.stack([0.0 * sine(SPEECH) if w == silent else sine(SPEECH) for w in windows])
-    rows = [(w, level) for w in windows for level in LEVELS]
+    rows = [(w, level) for w in windows for level in levels]
     requested = np.array([level for _, level in rows], np.float32)
-    scale = (10 ** (-requested / 20))[:, None]
+    scale = (10 ** (-requested / 20) if mixing == "snr" else requested / 0.0707107)[:, None]
     arrays = {
         "noisy": clean[[w for w, _ in rows]] + np.float32(scale) * sine(noise),
         "clean": clean[[w for w, _ in rows]],
@@ -108,6 +111,17 @@ def test_every_mixture_and_every_clean_window_goes_through_every_system(index: I
         ("white", 0), ("pink", SAMPLES),
     }  # fmt: skip
     assert all(math.isnan(row["pesq"]) for row in rows)
+
+
+def test_levels_of_noise_are_the_recipes(tmp_path: Path) -> None:
+    index = make(tmp_path / "made", mixing="level")
+    rows = evaluate.measure({}, index, perceptual=False)
+    assert {row["level"] for row in rows} == {*DEVIATIONS, "clean"}
+    found = of(rows, level=0.1)[0]
+    assert found["si_sdr"] == pytest.approx(20 * math.log10(0.0707107 / 0.1), abs=1e-3)
+    told = summary(rows)
+    assert told["span"] == list(DEVIATIONS)
+    assert "0.005  0.01" in table(told)
 
 
 def test_what_a_system_does_to_clean_sound_is_told(index: Index) -> None:
@@ -166,9 +180,15 @@ def test_all_are_scored_where_the_narrowest_can_hear(tmp_path: Path) -> None:
     assert {row["rate"] for row in rows} == {8000}
     before = [row["si_sdr"] for row in of(rows, system="input", level=0.0)]
     assert min(before) > 30.0  # the noise itself is 0 dB
+    gains = [row["gain"] for row in of(rows, system="narrow", level=0.0)]
+    assert max(map(abs, gains)) < 3.0
+    apart = evaluate.measure({}, index, perceptual=False, rate=8000)
+    assert [row["si_sdr"] for row in of(apart, level=0.0)] == before
     wide = evaluate.measure({}, index, perceptual=False)
     assert {row["rate"] for row in wide} == {RATE}
     assert of(wide, level=0.0)[0]["si_sdr"] == pytest.approx(0.0, abs=1e-3)
+    with pytest.raises(RunError, match="rows that cannot be compared"):
+        summary(rows + wide)
 
 
 @pytest.mark.parametrize("net_rate", [8000, 16000, 22050])
@@ -196,7 +216,7 @@ def test_warming_up_is_heard_before_the_window() -> None:
 
 def test_a_network_is_a_system() -> None:
     torch.manual_seed(0)
-    net = make_net("unet-small", 16000).train()
+    net = make_net("spec", 16000).train()
     waves = np.stack([sine(440), sine(600)])
     found = ours(net, 16000)(waves, 16000)
     with torch.no_grad():
@@ -206,6 +226,28 @@ def test_a_network_is_a_system() -> None:
     assert cost["macs"] == pytest.approx(denoiser_metrics.macs_per_second(net, 16000))
     assert 0.001 < cost["rtf"] < 10
     assert math.isnan(costs(identity, 16000)["macs"])
+
+
+def test_a_network_answers_as_after_training_and_is_not_warmed_up_for_its_speed() -> None:
+    class Drops(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.ones(1))
+
+        def forward(self, waves: Any) -> Any:
+            lengths.append(waves.shape[1])
+            return self.scale * torch.nn.functional.dropout(waves, 0.5, self.training)
+
+    lengths: list[int] = []
+    system = replace(ours(Drops(), RATE), warm=0.25)  # type: ignore[arg-type]
+    waves = sine(440)[None]
+    np.testing.assert_array_equal(system(waves, RATE), waves)
+    assert lengths == [SAMPLES + RATE // 4]
+    assert costs(system, RATE)["parameters"] == 1
+    assert set(lengths[1:]) == {4 * RATE}
+    lengths.clear()
+    costs(Resampled(lambda waves: lengths.append(waves.shape[1]) or waves, RATE, 0.25), RATE)
+    assert set(lengths) == {4 * RATE}
 
 
 def test_perceptual_scores_are_those_of_the_packages(
@@ -247,6 +289,7 @@ def test_progress_is_plain_lines_without_a_terminal(
     said = capsys.readouterr().err
     assert said.startswith("made: 8 of 12 mixtures, ")
     assert "\r" not in said
+    assert "12 of 12" not in said
     assert not sys.stderr.isatty()
 
 
@@ -294,6 +337,9 @@ def test_an_interval_is_over_speakers_not_over_windows() -> None:
     assert found == {"mean": 5.0, "low": 0.0, "high": 10.0}  # over 100 windows: 4 to 6
     uneven = by_group(speakers([(0.0, 90), (10.0, 10)]), "gain")
     assert uneven["mean"] == 1.0
+    crowd = by_group(speakers([(0.0, 9), (10.0, 1)] * 20), "gain")
+    assert crowd["mean"] == 1.0
+    assert crowd["high"] < 2.5  # of the speakers' own means: 5, and 3.5 to 6.5
     many = by_group(speakers([(float(who % 2), 3) for who in range(100)]), "gain")
     assert many["low"] == pytest.approx(0.5 - 1.96 * 0.05, abs=0.02)
     assert many["high"] == pytest.approx(0.5 + 1.96 * 0.05, abs=0.02)
@@ -314,10 +360,7 @@ def test_means_are_over_0_to_15_db() -> None:
     assert told["span"] == [0.0, 15.0]
     assert told["systems"]["melmill"]["over"]["gain"]["mean"] == 3.0
     assert told["systems"]["melmill"]["levels"]["-5"]["gain"] == 100.0
-    # Standard deviations are all averaged over.
-    rows = [row(gain, level=level, unit="deviation") for level, gain in ((0.005, 1.0), (0.1, 2.0))]
-    assert summary(rows)["span"] == [0.005, 0.1]
-    assert summary(rows)["systems"]["melmill"]["over"]["gain"]["mean"] == 1.5
+    assert summary(rows[3:])["span"] == [20.0]
 
 
 def test_runs_are_averaged_and_their_spread_told() -> None:
@@ -335,16 +378,17 @@ def test_runs_are_averaged_and_their_spread_told() -> None:
 
 
 def test_the_worst_and_the_clean_are_named() -> None:
-    rows = [row(float(gain), source=f"s{gain}") for gain in range(100)]
+    rows = [row(float(gain), source=f"s{gain}") for gain in range(101)]
     rows += [row(math.nan, source="silent")]
     rows += [row(math.nan, level="clean", si_sdr=x, start=int(x)) for x in (30.0, 20.0, 25.0, 10.0)]
     one = summary(rows)["systems"]["melmill"]
-    assert (one["worst"]["mean"], one["worst"]["count"]) == (2.0, 5)
-    assert [r["source"] for r in one["worst"]["rows"]] == ["s0", "s1", "s2", "s3", "s4"]
+    assert (one["worst"]["mean"], one["worst"]["count"]) == (2.5, 6)
+    assert [r["source"] for r in one["worst"]["rows"]] == [f"s{i}" for i in range(6)]
     clean = {"windows": 4, "median": 22.5, "mean": 21.25, "worst": 10.0}
     assert one["clean"] == {**clean, "where": {"source": "s", "start": 10}}
 
 
+@pytest.mark.filterwarnings("error")
 def test_ahead_compares_mixture_by_mixture() -> None:
     """Speakers differ by 20 dB, the two systems by 1 dB in each."""
     sizes = [(20.0 * who, 5) for who in range(6)]

@@ -38,14 +38,15 @@ def measure(
     perceptual: bool = True,
     dnsmos: bool = True,
     limit: int = 0,
+    rate: int = 0,
 ) -> list[Row]:
     """A row for each mixture and system, and one for each clean window and system.
 
     `level` of a row is its mixture's SNR in dB or the noise's standard deviation (`unit` says
     which), or "clean": there the clean window itself was the input, and `si_sdr` tells the damage
-    done to it. Everything is scored at `rate`, the lowest of the recipe's and the systems': what
-    lies above half of a system's rate it was never given and cannot clean. What cannot be scored
-    (silence, no speech) is nan.
+    done to it. Everything is scored at the lowest of the recipe's rate and the systems': what lies
+    above half of a system's rate it was never given and cannot clean. `rate` lowers it further, for
+    systems measured apart to be scored alike. What cannot be scored (silence, no speech) is nan.
 
     `limit` takes so many mixtures, drawn evenly; 0 takes all. `perceptual` adds PESQ and ESTOI
     (0.03 s of a core for each row) and `dnsmos` (0.2 s) where their packages are installed.
@@ -53,7 +54,7 @@ def measure(
     systems = {INPUT: identity, **systems}
     total = _check(index, split)
     own = int(index.recipe["audio"]["rate"])
-    rate = min(own, *(int(getattr(system, "rate", own)) for system in systems.values()))
+    rate = min(own, rate or own, *(getattr(system, "rate", own) for system in systems.values()))
     scores = _scores(perceptual, perceptual and dnsmos)
     cost = {name: costs(system, own) for name, system in systems.items()}
     total = min(total, limit) if limit else total

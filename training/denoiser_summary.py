@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from training import durable
+from training.errors import RunError
 
 Row = dict[str, Any]  # of denoiser_evaluate.measure; with `run` where there are several
 Summary = dict[str, Any]  # JSON-able: what cannot be told is None
@@ -32,6 +33,10 @@ DRAWS = 2000
 def summary(rows: Sequence[Row], ours: str = "melmill") -> Summary:
     """Of one recipe's rows. `ours` is compared with every other system, mixture by mixture."""
     mixed = [row for row in rows if row["level"] != CLEAN]
+    alike = {(row["recipe"], row["split"], row["rate"]) for row in rows}
+    if len(alike) != 1:
+        do = "measure all with the same `rate`"
+        raise RunError("rows that cannot be compared", "summary", "one recipe and rate", alike, do)
     systems = list(dict.fromkeys(row["system"] for row in rows))
     levels = sorted({row["level"] for row in mixed})
     once = {(r["source"], r["start"], r["kind"], r["level"]) for r in mixed}
@@ -56,10 +61,10 @@ def summary(rows: Sequence[Row], ours: str = "melmill") -> Summary:
 
 
 def spanned(rows: Iterable[Row]) -> list[Row]:
-    """The rows that means are taken over: SNRs within SPAN where there are any, else all levels."""
+    """The rows that means are taken over: SNRs within SPAN, all deviations (they are below 1); all
+    there are when none is inside."""
     rows = [row for row in rows if row["level"] != CLEAN]
-    inside = [row for row in rows if row["unit"] == "dB" and SPAN[0] <= row["level"] <= SPAN[1]]
-    return inside or rows
+    return [row for row in rows if SPAN[0] <= row["level"] <= SPAN[1]] or rows
 
 
 def by_group(rows: Sequence[Row], score: str) -> dict[str, float | None]:
