@@ -6,38 +6,61 @@ MAKEFLAGS += -r
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: torch help features scan decode shards verify resume bench test test-all lint format clean distclean
+.PHONY: help features scan decode shards verify resume train-denoiser analyze evaluate denoise export
+.PHONY: torch peers bench test test-all lint format clean distclean
 
 VENV ?= .venv
 PYTHON ?= python3
-RUN = $(VENV)/bin/python -m pipeline
+STAGE = $(VENV)/bin/python -m pipeline
+DENOISER = -m training.denoiser
 
 # Values reach the commands through the environment, as they were typed: neither make nor the shell
 # looks inside them.
 ASKED := DATA RECIPE LAYOUT ROLE SPLITS JOBS MAX_RAM MAX_REJECTED ARTIFACTS
+ASKED += PROFILE ARCH EPOCHS BUDGET SEED RUN INIT CHECKPOINT ON LIMIT IN OUT PROCESSES
 $(foreach v,$(ASKED),$(if $(filter undefined,$(origin $(v))),,$(eval override $(v) := $$(value $(v)))))
 export $(ASKED)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
-	@echo "  variables: DATA=folder RECIPE=name|file.toml LAYOUT= ROLE= SPLITS= JOBS= MAX_RAM= MAX_REJECTED= ARTIFACTS="
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
+	@echo "  of data:     DATA=folder RECIPE=name|file.toml LAYOUT= ROLE= SPLITS= JOBS= MAX_RAM= MAX_REJECTED= ARTIFACTS="
+	@echo "  of training: RECIPE= PROFILE=demo|small|best|classic ARCH= EPOCHS= BUDGET=8h SEED= RUN=name INIT=run PROCESSES="
+	@echo "  of a run:    RUN=name CHECKPOINT=step ON=recipe LIMIT= IN=recording OUT=cleaned"
 
 features: shards ## everything: from a folder of audio (or the demo corpus) to sealed shards
 
 scan: $(VENV)/core.stamp ## look at every file: id, header, label, group
-	@$(RUN) scan
+	@$(STAGE) scan
 
 decode: scan ## decode every file once
-	@$(RUN) decode
+	@$(STAGE) decode
 
 shards: decode ## make the recipes' shards and indexes
-	@$(RUN) shards
+	@$(STAGE) shards
 
 verify: $(VENV)/core.stamp ## check every shard, label and split
-	@$(RUN) verify
+	@$(STAGE) verify
 
-resume: $(VENV)/core.stamp ## go on with what was interrupted
-	@$(RUN) resume
+resume: $(VENV)/core.stamp ## go on with what was interrupted: shards, then training
+	@if [ -z "$$RUN" ]; then $(STAGE) resume; fi
+	@$(VENV)/bin/python -m training.resume
+
+train-denoiser: $(VENV)/torch.stamp ## train a denoiser and measure it, making its shards first
+	@RECIPE="$${RECIPE:-denoise-speech-snr}" $(STAGE) features --as-before
+	@case "$${PROCESSES:-1}" in 1) $(VENV)/bin/python $(DENOISER) train ;; \
+	*) $(VENV)/bin/torchrun --nproc-per-node "$$PROCESSES" $(DENOISER) train ;; esac
+
+analyze: $(VENV)/torch.stamp ## draw a run's curves and tables again
+	@$(VENV)/bin/python $(DENOISER) analyze
+
+evaluate: $(VENV)/torch.stamp ## measure runs on test splits, beside other denoisers (make peers)
+	@$(VENV)/bin/python $(DENOISER) evaluate
+
+denoise: $(VENV)/torch.stamp ## clean recordings: IN=file or folder, OUT=
+	@$(VENV)/bin/python $(DENOISER) denoise
+
+export: $(VENV)/torch.stamp ## write a run's model as ONNX and TorchScript
+	@$(VENV)/bin/python $(DENOISER) export
 
 bench: $(VENV)/dev.stamp ## print the speed and memory figures, as ratios in one run
 	@$(VENV)/bin/python -m tests.bench
@@ -51,10 +74,15 @@ test-all: $(VENV)/dev.stamp ## the tests with the full sweeps
 lint: $(VENV)/dev.stamp ## ruff and mypy
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
 
-torch: $(VENV)/torch.stamp ## add torch to the environment
+torch: $(VENV)/torch.stamp ## add torch to the environment (GPU=1: the newest build for a GPU)
+
+peers: $(VENV)/torch.stamp ## add other denoisers, for evaluate to compare with
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r .ci/peers.lock
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r .ci/pesq.lock \
+	|| echo "PESQ was not installed (it needs a C compiler): its column stays empty"
 
 clean: $(VENV)/core.stamp ## remove everything made (artifacts); costs time only
-	@$(RUN) clean
+	@$(STAGE) clean
 
 distclean: ## remove the environment
 	@rm -rf $(VENV)
@@ -68,7 +96,8 @@ $(VENV)/core.stamp: .ci/core.lock
 
 $(VENV)/torch.stamp: $(VENV)/core.stamp .ci/torch.lock
 	@echo "adding torch to $(VENV)"
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r .ci/core.lock -r .ci/torch.lock
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r .ci/core.lock \
+	$(if $(GPU),".[torch,gpu]",-r .ci/torch.lock)
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/core.stamp .ci/dev.lock

@@ -108,9 +108,18 @@ def _decode_quietly(asked: Request) -> corpus.Corpus:
 
 @cli.command("features")
 @options
-def features_command(**given: Any) -> None:
+@click.option("--as-before", is_flag=True, help="What is not said is as it was the last time.")
+@click.pass_context
+def features_command(ctx: click.Context, as_before: bool, **given: Any) -> None:
     """All stages in one go: scan, decode, shards."""
-    _features(request(**given))
+    asked = request(**given)
+    last = _last(asked.artifacts) if as_before else None
+    if last is not None:
+        unsaid = ("data", "layout", "role", "splits", "max_rejected")
+        default = click.core.ParameterSource.DEFAULT
+        same = {n: getattr(last, n) for n in unsaid if ctx.get_parameter_source(n) is default}
+        asked = dataclasses.replace(asked, **same)
+    _features(asked)
 
 
 def _features(asked: Request) -> None:
@@ -124,12 +133,19 @@ def _features(asked: Request) -> None:
 def resume_command(artifacts: str) -> None:
     """Go on with what the last `features` was asked for."""
     root = Path(artifacts).resolve()
+    asked = _last(root)
+    if asked is None:
+        raise MelmillError("nothing to resume", where=root, do="run `make features`")
+    _features(asked)
+
+
+def _last(root: Path) -> Request | None:
+    """What was asked for the last time."""
     try:
         last = store.load_json(root / ".cache" / "last.json")
-        asked = Request(**{**last, "artifacts": root, "recipes": tuple(last["recipes"])})
-    except (FileNotFoundError, TypeError, KeyError) as err:
-        raise MelmillError("nothing to resume", where=root, do="run `make features`") from err
-    _features(asked)
+        return Request(**{**last, "artifacts": root, "recipes": tuple(last["recipes"])})
+    except (FileNotFoundError, TypeError, KeyError):
+        return None
 
 
 def _shards(asked: Request, found: corpus.Corpus) -> None:

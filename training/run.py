@@ -74,15 +74,8 @@ class Run:
         durable.append(self.folder / "metrics.jsonl", durable.dump_json(line))
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The whole lines of metrics.jsonl; a kill may have cut the last one."""
-        rows: list[dict[str, Any]] = []
-        path = self.folder / "metrics.jsonl"
-        for line in path.read_bytes().splitlines() if path.exists() else ():
-            try:
-                rows.append(dict(json.loads(line)))
-            except (ValueError, TypeError):
-                break
-        return rows
+        """The whole lines of metrics.jsonl."""
+        return read_metrics(self.folder)
 
     def rewind(self, count: int) -> float:
         """Keep the first `count` lines of metrics; returns the seconds used up to the last one."""
@@ -134,7 +127,7 @@ def opened(
 def _agreed(folder: Path, facts: dict[str, Any], threads: int, ranks: int) -> dict[str, Any]:
     """What the run began with, now or before; refused when that is something else."""
     known = read_config(folder) if (folder / "config.json").exists() else None
-    cores = (os.cpu_count() or 1) // ranks or 1
+    cores = len(os.sched_getaffinity(0)) // ranks or 1
     threads = threads or (known["setup"]["threads"] if known else cores)
     facts["setup"] = {"threads": threads, "ranks": ranks}
     if known:
@@ -153,6 +146,18 @@ def read_config(folder: Path) -> dict[str, Any]:
     return facts
 
 
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The whole lines of metrics.jsonl; a kill may have cut the last one."""
+    rows: list[dict[str, Any]] = []
+    path = folder / "metrics.jsonl"
+    for line in path.read_bytes().splitlines() if path.exists() else ():
+        try:
+            rows.append(dict(json.loads(line)))
+        except (ValueError, TypeError):
+            break
+    return rows
+
+
 def read_state(folder: Path) -> dict[str, Any]:
     """Whether a run is finished; one killed before it could say so is not."""
     path = folder / "state.json"
@@ -168,6 +173,20 @@ def last_interrupted(root: Path, model: str = "*") -> Path:
             found.append((state["opened"], path.parent))
     if not found:
         raise RunError("no run to go on with", root / "runs", do="start one with make train-...")
+    return max(found)[1]
+
+
+def last_opened(root: Path, model: str) -> Path:
+    """The folder of the finished run that was worked on last."""
+    found = []
+    for path in sorted((root / "runs" / model).glob("*/config.json")):
+        state = read_state(path.parent)
+        if state["state"] == "finished":
+            found.append((state["opened"], path.parent))
+    if not found:
+        raise RunError(
+            f"no finished run of a {model}", root / "runs", do=f"start one with make train-{model}"
+        )
     return max(found)[1]
 
 

@@ -1,0 +1,160 @@
+"""The denoiser's commands: train, resume, evaluate, analyze, denoise, export.
+
+Reads: options, or the environment variables that `make` sets (RECIPE, PROFILE, RUN, ...). Does:
+finds the run that is meant and calls the module that does the work. Writes: tables on stdout,
+everything else in the run's folder artifacts/runs/denoiser/<run>/.
+"""
+
+import functools
+import os
+import re
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+
+from training import denoiser_report as report
+from training.denoiser_export import export
+from training.denoiser_files import denoise_path, exit_code
+from training.denoiser_profiles import PROFILES, chosen
+from training.denoiser_train import MODEL, Trained, configuration, folder_of, train, trained
+from training.errors import RunError
+from training.ranks import joined
+from training.run import last_opened, main, read_config, say
+
+_option = functools.partial(click.option, show_envvar=True)
+_artifacts = _option("--artifacts", envvar="ARTIFACTS", default="artifacts", show_default=True)
+_run = _option("--run", envvar="RUN", default="", help="Names. [default: the last one]")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Train a denoiser from shards, measure it, use it."""
+
+
+@cli.command("train")
+@_artifacts
+@_option(
+    "--recipe",
+    envvar="RECIPE",
+    default="denoise-speech-snr",
+    show_default=True,
+    help="Names or .toml files, separated by commas: several make one model for all.",
+)
+@_option(
+    "--profile", envvar="PROFILE", default="demo", show_default=True, help=", ".join(PROFILES) + "."
+)
+@_option("--arch", envvar="ARCH", default="", help="unet, unet-small, spec or spec-large.")
+@_option("--epochs", envvar="EPOCHS", type=click.IntRange(1), default=None)
+@_option("--budget", envvar="BUDGET", default="", help="Such as 8h: the run ends within it.")
+@_option("--seed", envvar="SEED", type=click.IntRange(0), default=0)
+@_option("--run", envvar="RUN", default="", help="A name. [default: made from all of the above]")
+@_option("--init", envvar="INIT", default="", help="A run whose weights to start from.")
+def train_command(artifacts: str, recipe: str, run: str, **asked: Any) -> None:
+    """Train, then measure on the test split."""
+    root = Path(artifacts)
+    asked["epochs"] = asked["epochs"] or 0
+    init = asked.pop("init")
+    profile = chosen(asked.pop("profile"), init=bool(init), **asked)
+    config = configuration(root, recipes(recipe), profile, init)
+    _train(root, config, run)
+
+
+def _train(root: Path, config: dict[str, Any], name: str, checkpoint: int = -1) -> None:
+    with joined() as ranks:
+        made = train(root, config, name, ranks, checkpoint=checkpoint)
+    if made is None:
+        return
+    folder, result = made
+    say(
+        f"{folder}: {result.why}; {result.state.step} steps, {result.speed:.0f} examples/s, "
+        f"waiting for data {result.wait:.1%}, saving {result.saving:.1%} of the time"
+    )
+    print(report.whole(trained(folder), root))
+
+
+def resume(folder: Path, checkpoint: str = "") -> None:
+    """Go on with a run from its newest checkpoint, or from the one of a step."""
+    steps = re.sub(r"\D", "", checkpoint)
+    if checkpoint and not steps:
+        raise RunError("not a checkpoint", "CHECKPOINT", "a step, such as 1200", checkpoint)
+    root, name = folder.parents[2], folder.name
+    _train(root, read_config(folder)["config"], name, int(steps or -1))
+
+
+@cli.command("evaluate")
+@_artifacts
+@_run
+@_option("--on", envvar="ON", default="", help="Recipes. [default: those it was trained on]")
+@_option(
+    "--limit",
+    envvar="LIMIT",
+    type=click.IntRange(0),
+    default=0,
+    help="Mixtures of each recipe; 0 is all.",
+)
+def evaluate_command(artifacts: str, run: str, on: str, limit: int) -> None:
+    """Measure beside doing nothing and the other denoisers that are installed."""
+    root = Path(artifacts)
+    print(report.evaluation(_runs(root, run), recipes(on), root, limit=limit))
+
+
+@cli.command("analyze")
+@_artifacts
+@_run
+def analyze_command(artifacts: str, run: str) -> None:
+    """Draw curves and tables again from what was measured."""
+    for folder in _folders(Path(artifacts), run):
+        print(report.redrawn(folder))
+
+
+@cli.command("denoise")
+@_artifacts
+@_run
+@_option("--in", "source", envvar="IN", required=True, help="A recording or a folder of them.")
+@_option("--out", "target", envvar="OUT", required=True, help="Where the clean ones go.")
+def denoise_command(artifacts: str, run: str, source: str, target: str) -> None:
+    """Clean recordings of any length, rate and number of channels."""
+    (one,) = _runs(Path(artifacts), run)
+    say(f"with {one.folder}")
+    sys.exit(exit_code(denoise_path(one.net, one.rate, Path(source), Path(target))))
+
+
+@cli.command("export")
+@_artifacts
+@_run
+def export_command(artifacts: str, run: str) -> None:
+    """Write the model as ONNX and TorchScript, each loaded again and compared, and its card."""
+    for one in _runs(Path(artifacts), run):
+        export(one.net, one.rate, one.folder)
+        print(report.redrawn(one.folder))
+
+
+def recipes(text: str) -> list[str]:
+    """Names of recipes from names and .toml files."""
+    words = [text] if os.path.isfile(text) else list(filter(None, re.split(r"[,\s]+", text)))
+    return [_named(word) for word in words]
+
+
+def _named(word: str) -> str:
+    if not word.endswith(".toml"):
+        return word
+    try:
+        return str(tomllib.loads(Path(word).read_text("utf-8"))["name"])
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError) as error:
+        raise RunError("no recipe with a name", word, got=error) from error
+
+
+def _folders(root: Path, run: str) -> list[Path]:
+    names = list(filter(None, re.split(r"[,\s]+", run)))
+    return [folder_of(root, name) for name in names] or [last_opened(root, MODEL)]
+
+
+def _runs(root: Path, run: str) -> list[Trained]:
+    return [trained(folder) for folder in _folders(root, run)]
+
+
+if __name__ == "__main__":
+    sys.exit(main(lambda: cli.main(standalone_mode=False)))

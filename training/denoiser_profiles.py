@@ -1,0 +1,114 @@
+"""How a denoiser is trained: four profiles, and what a person changes in one.
+
+Reads and writes nothing. Does: turns a profile, and what was asked beside it, into a configuration
+that a run keeps, and back.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from training.denoiser_loss import LOSSES
+from training.denoiser_net import ARCHS
+from training.errors import Changed
+from training.mixing import Online
+from training.settings import Settings
+
+OPTIMIZERS = ("adam", "adamw")
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+INIT_SCALE = 0.2  # of the rate, for a net that was trained before
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Everything that decides a denoiser's weights, besides its data and where it starts from."""
+
+    arch: str
+    loss: str
+    batch: int  # examples a step, on each process
+    optimizer: str
+    online: Online | None  # None: the stored mixtures, the same in every epoch
+    settings: Settings
+
+    def __post_init__(self) -> None:
+        known = {"arch": ARCHS, "loss": LOSSES, "optimizer": OPTIMIZERS}
+        for name, values in known.items():
+            if getattr(self, name) not in values:
+                raise Changed("unknown value", name, " or ".join(values), getattr(self, name))
+        if self.batch < 1:
+            raise Changed("out of range", "batch", "1 or more", self.batch)
+
+    def config(self) -> dict[str, Any]:
+        """As a run keeps it."""
+        held = {f.name: getattr(self, f.name) for f in fields(self)}
+        online = asdict(self.online) if self.online else None
+        return held | {"online": online, "settings": asdict(self.settings)}
+
+
+def profile_of(config: Mapping[str, Any]) -> Profile:
+    """Back from what a run kept."""
+    held = {f.name: config[f.name] for f in fields(Profile)}
+    online = held["online"]
+    if online is not None:
+        pairs = {name: tuple(online[name]) for name in ("speed", "gain")}  # JSON has lists
+        held["online"] = Online(**{**online, **pairs})
+    held["settings"] = Settings(**held["settings"])
+    return Profile(**held)
+
+
+_LONG = Settings(
+    rate=5e-4, schedule="cosine", warmup=500, least=0.002, stop=0, score="si_sdr_gain", clip=5.0,
+    precision="auto", ema=0.999,
+)  # fmt: skip
+
+PROFILES = {
+    # Two cores, the demo corpus, a few minutes: the whole path with a model that helps.
+    "demo": Profile(
+        "spec", "composite-sdr", 16, "adamw", Online(),
+        replace(_LONG, epochs=40, rate=2e-3, warmup=50, ema=0.99, precision="float32"),
+    ),
+    # One machine without a GPU, some hours, real voices.
+    "small": Profile(
+        "spec-large", "composite-sdr", 16, "adamw", Online(speed=(0.8, 1.25)),
+        replace(_LONG, epochs=40, rate=1e-3, warmup=200, ema=0.998, precision="float32"),
+    ),
+    # A GPU.
+    "best": Profile("unet", "composite-sdr", 16, "adamw", Online(speed=(0.8, 1.25)), _LONG),
+    # What such networks were trained with for years; its loss is also small for a net that does
+    # nothing, so look at the gain.
+    "classic": Profile("unet", "mse", 16, "adam", None, Settings(score="-loss")),
+}  # fmt: skip
+
+
+def chosen(
+    name: str,
+    *,
+    arch: str = "",
+    epochs: int = 0,
+    budget: str = "",
+    seed: int = 0,
+    init: bool = False,
+) -> Profile:
+    """A profile with what a person asked for beside it."""
+    if name not in PROFILES:
+        raise Changed("no such profile", "PROFILE", " or ".join(PROFILES), name)
+    profile = PROFILES[name]
+    settings = replace(profile.settings, seed=seed)
+    if epochs:
+        settings = replace(settings, epochs=epochs)
+    if budget:
+        settings = replace(settings, budget=seconds(budget))
+    if init:
+        settings = replace(settings, rate=settings.rate * INIT_SCALE)
+    return replace(profile, arch=arch or profile.arch, settings=settings)
+
+
+def seconds(text: str) -> float:
+    """`8h`, `90m`, `1h30m`, `45s`, `2d`, or a number of seconds."""
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text.lower())
+    if not parts or "".join(number + unit for number, unit in parts) != text.lower():
+        raise Changed("no time", "BUDGET", "such as 8h, 90m or 1h30m", text)
+    return sum(float(number) * UNITS[unit] for number, unit in parts)

@@ -1,0 +1,104 @@
+"""What a person gets of a denoiser's run: tables, curves, spectrograms, sound, a card.
+
+Reads: a run's metrics, configuration and weights, and the test splits. Does: measures beside doing
+nothing and the other denoisers that are installed. Writes into the run's folder:
+``training_history.png``, ``evaluation-<recipe>.csv`` and ``.json``, ``gains-<recipe>.png``,
+``matrix.json`` and ``.png``, ``listen-<recipe>/`` and ``MODEL.md``.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from training import denoiser_plots as plots
+from training import durable
+from training.denoiser_card import card
+from training.denoiser_evaluate import matrix, measure
+from training.denoiser_listen import listen
+from training.denoiser_peers import absent, peers
+from training.denoiser_summary import Row, Summary, save, summary
+from training.denoiser_systems import ours
+from training.denoiser_table import matrix_table, table
+from training.denoiser_train import Trained, indexes_of
+from training.index import Index
+from training.run import read_config, read_metrics, say
+
+OURS = "melmill"
+MATRIX = "matrix"
+
+
+def whole(run: Trained, artifacts: Path) -> str:
+    """Everything, at the end of a run; returns what to print."""
+    indexes = indexes_of(artifacts, run.facts["config"]["recipes"])
+    _measured([run], indexes, 0)
+    for index in indexes:
+        page = listen(ours(run.net, run.rate), index, run.folder / f"listen-{index.name}")
+        say(f"listen: {page}")
+    return redrawn(run.folder)
+
+
+def evaluation(
+    runs: Sequence[Trained], on: Sequence[str], artifacts: Path, *, limit: int = 0
+) -> str:
+    """One run, or several of one kind, on each recipe; with several recipes, or runs of several
+    kinds, also the table of each on each."""
+    names = on or list(dict.fromkeys(n for run in runs for n in run.facts["config"]["recipes"]))
+    indexes = indexes_of(artifacts, names)
+    trained_on = {tuple(run.facts["config"]["recipes"]) for run in runs}
+    told = _measured(runs, indexes, limit) if len(trained_on) == 1 else ""
+    if len(trained_on) > 1 or len(indexes) > 1:
+        told += ("\n" if told else "") + _crossed(runs, indexes, limit)
+    return told
+
+
+def _measured(runs: Sequence[Trained], indexes: Sequence[Index], limit: int) -> str:
+    """Runs of one kind, their seeds apart, beside the others on each recipe."""
+    for line in absent():
+        say(line)
+    tables = []
+    for index in indexes:
+        rows: list[Row] = []
+        for number, run in enumerate(runs):
+            others = peers() if number == 0 else {}
+            found = measure({OURS: ours(run.net, run.rate), **others}, index, limit=limit)
+            mine = found if number == 0 else [row for row in found if row["system"] == OURS]
+            name = run.folder.name
+            rows += [row | ({"run": name} if row["system"] == OURS else {}) for row in mine]
+        told = summary(rows, OURS)
+        for run in runs:
+            save(rows, told, run.folder)
+            plots.gains(told, run.folder / f"gains-{index.name}.png")
+        tables.append(table(told))
+    return "\n".join(tables)
+
+
+def _crossed(runs: Sequence[Trained], indexes: Sequence[Index], limit: int) -> str:
+    nets = {run.folder.name: (run.net, run.rate) for run in runs}
+    cells = matrix(nets, {index.name: index for index in indexes}, limit=limit)
+    for run in runs:
+        durable.write_json(run.folder / f"{MATRIX}.json", {"gains": cells})
+        plots.matrix(cells, run.folder / f"{MATRIX}.png")
+    return matrix_table(cells)
+
+
+def redrawn(folder: Path) -> str:
+    """Curves, tables and the card from what was measured before; returns what to print."""
+    facts = read_config(folder)
+    rows = read_metrics(folder)
+    steps = next((row["step"] for row in rows if row["kind"] == "valid"), 0)
+    score = facts["config"]["settings"]["score"]
+    plots.history(rows, folder / "training_history.png", steps=int(steps), score=score)
+    tables = []
+    told: dict[str, Summary] = {}
+    for path in sorted(folder.glob("evaluation-*.json")):
+        one = durable.read_json(path)
+        told[one["recipe"]] = one
+        plots.gains(one, folder / f"gains-{one['recipe']}.png")
+        tables.append(table(one))
+    crossed = folder / f"{MATRIX}.json"
+    if crossed.exists():
+        cells: dict[str, Any] = durable.read_json(crossed)["gains"]
+        plots.matrix(cells, folder / f"{MATRIX}.png")
+        tables.append(matrix_table(cells))
+    durable.write(folder / "MODEL.md", [card(facts, told, folder.name).encode()])
+    return "\n".join(tables) + f"\ncurves, tables, sound and card: {folder}"

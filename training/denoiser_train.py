@@ -1,0 +1,221 @@
+"""Trains one denoiser: from recipes and a profile to a finished run.
+
+Reads: the recipes' indexes and shards, and the run to start from when one is named. Does: builds
+the network, its optimizer, the batches and the validation, and hands them to the engine. Writes:
+the run's folder, through the engine.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from training import engine
+from training.batches import Share
+from training.checkpoint import Checkpoints, load, weights
+from training.denoiser_loss import make_loss
+from training.denoiser_metrics import si_sdr_gain
+from training.denoiser_net import Denoiser, encoder_parameters, make_net
+from training.denoiser_profiles import Profile, profile_of
+from training.denoiser_systems import at_rate
+from training.errors import Changed
+from training.index import DataError, Index, load_index
+from training.learner import Batch
+from training.ranks import Ranks
+from training.run import Run, opened, read_config
+from training.torch_data import Mixtures, count, pairs
+
+MODEL = "denoiser"
+HEARD = 25  # mixtures validated at once
+VALID = 300  # mixtures that an epoch is judged by, over all recipes; 100 MB at 22.05 kHz
+DECAY = 0.01  # AdamW's
+QUIET = 1e-4  # level of a clean wave below which a gain says nothing, -80 dBFS
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run's network, ready for use."""
+
+    folder: Path
+    net: Denoiser
+    rate: int  # Hz
+    facts: dict[str, Any]
+
+
+def folder_of(artifacts: Path, run: str) -> Path:
+    return artifacts / "runs" / MODEL / run
+
+
+def trained(folder: Path) -> Trained:
+    """The best weights of a run."""
+    facts = read_config(folder)
+    net = make_net(facts["config"]["arch"], facts["config"]["rate"])
+    net.load_state_dict(weights(load(Checkpoints(folder).best())["learner"]))
+    return Trained(folder, net.eval(), facts["config"]["rate"], facts)
+
+
+def configuration(
+    artifacts: Path, recipes: Sequence[str], profile: Profile, init: str
+) -> dict[str, Any]:
+    """What determines a new run's weights, with its data's keys."""
+    rates = [int(index.recipe["audio"]["rate"]) for index in indexes_of(artifacts, recipes)]
+    config = {**profile.config(), "recipes": list(recipes), "rate": min(rates)}
+    if init:
+        digest = Checkpoints(folder_of(artifacts, init)).best().read_bytes()[-32:].hex()
+        config["init"] = {"run": init, "checkpoint": digest}
+    return config
+
+
+def indexes_of(artifacts: Path, recipes: Sequence[str]) -> list[Index]:
+    return [load_index(artifacts / name) for name in recipes]
+
+
+def train(
+    artifacts: Path, config: Mapping[str, Any], name: str, ranks: Ranks, *, checkpoint: int = -1
+) -> tuple[Path, engine.Result] | None:
+    """Train to the end, from wherever the run is; None on all processes but the first."""
+    indexes = indexes_of(artifacts, config["recipes"])
+    if not ranks.first:
+        _fit(artifacts, config, indexes, None, ranks)
+        return None
+    data = {index.name: index.key for index in indexes}
+    with opened(artifacts, MODEL, config, data, name=name, ranks=ranks.world) as run:
+        if checkpoint >= 0:
+            Checkpoints(run.folder).go_back(checkpoint)
+            run.mark("unfinished")
+        return run.folder, _fit(artifacts, config, indexes, run, ranks)
+
+
+def _fit(
+    artifacts: Path,
+    config: Mapping[str, Any],
+    indexes: Sequence[Index],
+    run: Run | None,
+    ranks: Ranks,
+) -> engine.Result:
+    profile, rate = profile_of(config), int(config["rate"])
+    torch.manual_seed(profile.settings.seed)
+    net = make_net(profile.arch, rate)
+    init = config.get("init")
+    if init:
+        _begin_from(net, folder_of(artifacts, init["run"]), profile.arch, rate)
+    net = net.to(ranks.device)
+    loss = make_loss(profile.loss, rate).to(ranks.device)
+    share = Share(ranks.rank, ranks.world)
+    data = Mixtures(
+        indexes, profile.batch, seed=profile.settings.seed, online=profile.online, rate=rate,
+        share=share,
+    )  # fmt: skip
+    validation = Validation(indexes, rate, loss) if ranks.first else None
+    optimizer = _optimizer(profile, net, frozen=bool(init))
+    return engine.fit(
+        net, optimizer, Objective(loss), data, validation or _nothing, run, profile.settings, ranks
+    )
+
+
+def _nothing(net: nn.Module) -> Mapping[str, float]:
+    raise AssertionError("only the first process validates")
+
+
+def _optimizer(profile: Profile, net: nn.Module, *, frozen: bool) -> torch.optim.Optimizer:
+    """A net that was trained before keeps its encoder still for the first epoch."""
+    encoder = encoder_parameters(net)
+    held = {id(parameter) for parameter in encoder}
+    groups: list[dict[str, Any]] = [
+        {"params": encoder, "frozen": int(frozen)},
+        {"params": [p for p in net.parameters() if id(p) not in held]},
+    ]
+    rate = profile.settings.rate
+    if profile.optimizer == "adam":
+        return torch.optim.Adam(groups, rate)
+    return torch.optim.AdamW(groups, rate, betas=(0.9, 0.99), weight_decay=DECAY)
+
+
+def _begin_from(net: nn.Module, folder: Path, arch: str, rate: int) -> None:
+    other = trained(folder)
+    was = (other.facts["config"]["arch"], other.rate)
+    same = {name: tuple(t.shape) for name, t in net.state_dict().items()}
+    if same != {name: tuple(t.shape) for name, t in other.net.state_dict().items()}:
+        raise Changed(
+            "a network of another shape to start from",
+            folder,
+            f"{arch} for {rate} Hz",
+            f"{was[0]} for {was[1]} Hz",
+            "give ARCH= as there; a spec net starts from one of its own rate, a unet from any",
+        )
+    net.load_state_dict(other.net.state_dict())
+
+
+class Objective:
+    """The loss of a step, and the gain in SI-SDR of its mixtures over doing nothing."""
+
+    def __init__(self, loss: nn.Module) -> None:
+        self.loss = loss
+
+    def __call__(self, net: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        noisy, clean = batch["noisy"], batch["clean"]
+        estimate = net(noisy)
+        with torch.no_grad():
+            gain = _gain(estimate.float(), noisy, clean)
+        return self.loss(estimate, clean), {"si_sdr_gain": gain}
+
+
+def _gain(estimate: Tensor, noisy: Tensor, clean: Tensor) -> Tensor:
+    """dB, the mean over examples that hold both speech and noise; 0 when there are none."""
+    counts = (clean.square().mean(-1) > QUIET**2) & ((noisy - clean).square().mean(-1) > QUIET**2)
+    if not counts.any():
+        return noisy.new_zeros(())
+    return (_ratio(estimate[counts], clean[counts]) - _ratio(noisy[counts], clean[counts])).mean()
+
+
+def _ratio(wave: Tensor, clean: Tensor) -> Tensor:
+    """SI-SDR in dB, for the progress line; scores are taken in float64 by denoiser_metrics."""
+    wave, clean = wave - wave.mean(-1, keepdim=True), clean - clean.mean(-1, keepdim=True)
+    factor = (wave * clean).sum(-1, keepdim=True) / clean.square().sum(-1, keepdim=True)
+    target = factor * clean
+    error = (wave - target).square().sum(-1)
+    return 10 * (target.square().sum(-1) / error.clamp(min=1e-12)).clamp(min=1e-10).log10()
+
+
+class Validation:
+    """Up to VALID mixtures of the validation splits, held in memory, evenly taken."""
+
+    def __init__(self, indexes: Sequence[Index], rate: int, loss: nn.Module) -> None:
+        self.loss = loss
+        self.batches = [
+            batch for index in indexes for batch in _held(index, rate, VALID // len(indexes))
+        ]
+
+    def __call__(self, net: nn.Module) -> dict[str, float]:
+        device = next(net.parameters()).device
+        losses, gains = [], []
+        for noisy, clean in self.batches:
+            estimate = net(torch.from_numpy(noisy).to(device)).float()
+            size = len(noisy)
+            losses.append(size * float(self.loss(estimate, torch.from_numpy(clean).to(device))))
+            gains.append(si_sdr_gain(estimate.cpu().numpy(), noisy, clean))
+        count = sum(len(noisy) for noisy, _ in self.batches)
+        gain = float(np.nanmean(np.concatenate(gains)))
+        return {"loss": sum(losses) / count, "si_sdr_gain": gain}
+
+
+def _held(index: Index, rate: int, most: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    own = int(index.recipe["audio"]["rate"])
+    every = max(1, -(-count(index, "valid") // most))
+    kept: list[tuple[np.ndarray, np.ndarray]] = []
+    for batch in pairs(index, "valid", HEARD * every):
+        noisy, clean = (at_rate(batch[name][::every], own, rate) for name in ("noisy", "clean"))
+        kept.append((noisy, clean))
+    if not kept:
+        raise DataError(
+            "nothing to validate with",
+            index.folder,
+            "mixtures in the split valid",
+            0,
+            "add recordings of more speakers",
+        )
+    return kept
