@@ -2,10 +2,12 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+from tqdm import tqdm
 
 torch = pytest.importorskip("torch")
 
@@ -172,9 +174,15 @@ def test_lines_tell_how_far_it_is(
 def test_a_bar_on_a_terminal_for_what_lasts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    class Eager(tqdm):
+        def __init__(self, **form: Any) -> None:
+            super().__init__(mininterval=0, **form)
+
+    monkeypatch.setattr(files, "tqdm", Eager)
     monkeypatch.setattr(files.sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(recordings, "READ", 1600)
-    put(tmp_path / "a.wav", 160_000)
+    put(tmp_path / "a.wav", 16_000)
+    monkeypatch.setattr(files, "PATIENCE", 60.0)
     clean(tmp_path / "a.wav", tmp_path / "b.wav")
     assert "%" not in capsys.readouterr().err
     monkeypatch.setattr(files, "PATIENCE", 0.0)
@@ -188,7 +196,7 @@ def test_times_are_readable() -> None:
     with files._Bar(7200.0, 3) as bar:
         bar.began -= 60.0
         bar.file("a.wav")
-        bar.done = 3600.0
+        bar.done = 3599.9999  # a sum of parts
         assert bar.line() == (
             "1:00:00 of 2:00:00 of sound  60 times as fast as it plays  01:00 left  "
             "file 1 of 3: a.wav"

@@ -80,7 +80,7 @@ def _cleaned(net: Denoiser, net_rate: int, source: Path, target: Path, bar: "_Ba
         return Cleaned(source, target, reason=str(error))
     except OSError as error:
         raise write_error(target, error) from error
-    return Cleaned(source, target, seconds)
+    return Cleaned(source, target, round(seconds, 6))
 
 
 def _tree(source: Path, target: Path) -> tuple[list[tuple[Path, Path]], int]:
@@ -144,7 +144,7 @@ def _speed(sound: float, took: float) -> str:
 
 
 def _clock(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 60 else str(tqdm.format_interval(seconds))
+    return f"{seconds:.1f} s" if seconds < 60 else str(tqdm.format_interval(round(seconds)))
 
 
 class _Bar:
