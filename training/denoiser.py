@@ -16,7 +16,6 @@ from typing import Any
 import click
 
 from training import denoiser_report as report
-from training.denoiser_export import export
 from training.denoiser_files import denoise_path, exit_code
 from training.denoiser_profiles import PROFILES, chosen
 from training.denoiser_train import MODEL, Trained, configuration, folder_of, train, trained
@@ -128,8 +127,7 @@ def denoise_command(artifacts: str, run: str, source: str, target: str) -> None:
 def export_command(artifacts: str, run: str) -> None:
     """Write the model as ONNX and TorchScript, each loaded again and compared, and its card."""
     for one in _runs(Path(artifacts), run):
-        export(one.net, one.rate, one.folder)
-        print(report.redrawn(one.folder))
+        print(report.exported(one))
 
 
 def recipes(text: str) -> list[str]:

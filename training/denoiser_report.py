@@ -3,10 +3,11 @@
 Reads: a run's metrics, configuration and weights, and the test splits. Does: measures beside doing
 nothing and the other denoisers that are installed. Writes into the run's folder:
 ``training_history.png``, ``evaluation-<recipe>.csv`` and ``.json``, ``gains-<recipe>.png``,
-``matrix.json`` and ``.png``, ``listen-<recipe>/`` and ``MODEL.md``.
+``matrix.json`` and ``.png``, ``listen-<recipe>/``, ``MODEL.md``, and the exports.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,19 @@ from training import denoiser_plots as plots
 from training import durable
 from training.denoiser_card import card
 from training.denoiser_evaluate import matrix, measure
+from training.denoiser_export import export
 from training.denoiser_listen import listen
 from training.denoiser_peers import absent, peers
 from training.denoiser_summary import Row, Summary, save, summary
 from training.denoiser_systems import ours
 from training.denoiser_table import matrix_table, table
 from training.denoiser_train import Trained, indexes_of
-from training.index import Index
+from training.index import DataError, Index, load_index
 from training.run import read_config, read_metrics, say
 
 OURS = "melmill"
 MATRIX = "matrix"
+EXPORTS = "export.json"
 
 
 def whole(run: Trained, artifacts: Path) -> str:
@@ -100,5 +103,32 @@ def redrawn(folder: Path) -> str:
         cells: dict[str, Any] = durable.read_json(crossed)["gains"]
         plots.matrix(cells, folder / f"{MATRIX}.png")
         tables.append(matrix_table(cells))
-    durable.write(folder / "MODEL.md", [card(facts, told, folder.name).encode()])
+    found = durable.read_json(folder / EXPORTS) if (folder / EXPORTS).exists() else None
+    text = card(facts, told, folder.name, found, _counts(folder.parents[2], facts["data"]))
+    durable.write(folder / "MODEL.md", [text.encode()])
     return "\n".join(tables) + f"\ncurves, tables, sound and card: {folder}"
+
+
+def exported(run: Trained) -> str:
+    """The run's model as ONNX and TorchScript, and the card that tells of them."""
+    found = export(run.net, run.rate, run.folder)
+    durable.write_json(run.folder / EXPORTS, found)
+    redrawn(run.folder)
+    lines = [
+        f"{run.folder / one['file']}: {one['bytes'] / 1e6:.1f} MB, loaded again: at most "
+        f"{one['difference']:.1g} from the network, "
+        f"{one['ms']:.1f} ms of one core for a second of sound"
+        for one in found["exports"]
+    ]
+    return "\n".join([*lines, f"how to use them: {run.folder / 'MODEL.md'}"])
+
+
+def _counts(artifacts: Path, data: Mapping[str, str]) -> dict[str, Any]:
+    """Sizes of the recipes that still are what the run began with."""
+    counts = {}
+    for name, key in data.items():
+        with contextlib.suppress(DataError):
+            index = load_index(artifacts / name)
+            if index.key == key:
+                counts[name] = index.counts
+    return counts
