@@ -22,7 +22,7 @@ from training.denoiser_systems import System, at_rate, costs, identity, ours
 from training.errors import RunError
 from training.index import DataError, Index
 from training.shards import Arrays
-from training.torch_data import pairs
+from training.torch_data import count, pairs
 
 Score = Callable[[Wave, Wave, int], float]  # of one estimate beside its clean wave, at a rate in Hz
 BATCH = 8  # mixtures at once
@@ -96,7 +96,7 @@ def _check(index: Index, split: str) -> int:
     if "mix" not in index.recipe:
         do = "name a denoising recipe"
         raise DataError(f"{index.name} mixes nothing", index.folder, "a recipe with [mix]", do=do)
-    total = index.examples(split)
+    total = count(index, split)
     if not total:
         do = "add recordings of more speakers"
         raise DataError(f"the {split} split of {index.name} is empty", index.folder, do=do)
@@ -124,7 +124,7 @@ def _scores(perceptual: bool, dnsmos: bool) -> dict[str, Score]:
 def _mixtures(index: Index, split: str, limit: int) -> Iterator[Arrays]:
     """The split's mixtures in the index's order with their groups, or `limit` of them, drawn
     without favour."""
-    total = index.examples(split)
+    total = count(index, split)
     order = np.random.Generator(np.random.Philox(0)).permutation(total)
     wanted = np.zeros(total, bool)
     wanted[order[: limit or total]] = True

@@ -15,7 +15,7 @@ from training import denoiser_plots as plots
 from training import durable
 from training.denoiser_card import card
 from training.denoiser_evaluate import matrix, measure
-from training.denoiser_export import export
+from training.denoiser_export import TOLD, export
 from training.denoiser_listen import listen
 from training.denoiser_peers import absent, peers
 from training.denoiser_summary import Row, Summary, save, summary
@@ -27,7 +27,6 @@ from training.run import read_config, read_metrics, say
 
 OURS = "melmill"
 MATRIX = "matrix"
-EXPORTS = "export.json"
 
 
 def whole(run: Trained, artifacts: Path) -> str:
@@ -103,7 +102,7 @@ def redrawn(folder: Path) -> str:
         cells: dict[str, Any] = durable.read_json(crossed)["gains"]
         plots.matrix(cells, folder / f"{MATRIX}.png")
         tables.append(matrix_table(cells))
-    found = durable.read_json(folder / EXPORTS) if (folder / EXPORTS).exists() else None
+    found = durable.read_json(folder / TOLD) if (folder / TOLD).exists() else None
     text = card(facts, told, folder.name, found, _counts(folder.parents[2], facts["data"]))
     durable.write(folder / "MODEL.md", [text.encode()])
     return "\n".join(tables) + f"\ncurves, tables, sound and card: {folder}"
@@ -112,7 +111,6 @@ def redrawn(folder: Path) -> str:
 def exported(run: Trained) -> str:
     """The run's model as ONNX and TorchScript, and the card that tells of them."""
     found = export(run.net, run.rate, run.folder)
-    durable.write_json(run.folder / EXPORTS, found)
     redrawn(run.folder)
     lines = [
         f"{run.folder / one['file']}: {one['bytes'] / 1e6:.1f} MB, loaded again: at most "
