@@ -18,7 +18,7 @@ from training.denoiser_evaluate import matrix, measure
 from training.denoiser_export import TOLD, export
 from training.denoiser_listen import listen
 from training.denoiser_peers import absent, peers
-from training.denoiser_summary import Row, Summary, save, summary
+from training.denoiser_summary import Summary, save, summary
 from training.denoiser_systems import ours
 from training.denoiser_table import matrix_table, table
 from training.denoiser_train import Trained, indexes_of
@@ -59,13 +59,15 @@ def _measured(runs: Sequence[Trained], indexes: Sequence[Index], limit: int) -> 
         say(line)
     tables = []
     for index in indexes:
-        rows: list[Row] = []
-        for number, run in enumerate(runs):
-            others = peers() if number == 0 else {}
-            found = measure({OURS: ours(run.net, run.rate), **others}, index, limit=limit)
-            mine = found if number == 0 else [row for row in found if row["system"] == OURS]
-            name = run.folder.name
-            rows += [row | ({"run": name} if row["system"] == OURS else {}) for row in mine]
+        rows = measure({OURS: ours(runs[0].net, runs[0].rate), **peers()}, index, limit=limit)
+        for row in rows:
+            row["run"] = runs[0].folder.name if row["system"] == OURS else ""
+        for run in runs[1:]:  # the others' answers would be the same again
+            again = measure(
+                {OURS: ours(run.net, run.rate)}, index, limit=limit, rate=rows[0]["rate"]
+            )
+            mine = [row for row in again if row["system"] == OURS]
+            rows += [row | {"run": run.folder.name} for row in mine]
         told = summary(rows, OURS)
         for run in runs:
             save(rows, told, run.folder)

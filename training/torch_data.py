@@ -207,7 +207,7 @@ def pairs(index: Index, split: str, batch: int = 32) -> Iterator[Arrays]:
 def count(index: Index, split: str) -> int:
     """How many mixtures `pairs` gives; a few more where a plan has holes (no or silent noise)."""
     mix = index.recipe["mix"]
-    return index.examples(split) * (1 if mix["materialise"] else len(mix["values"]))
+    return index.examples(split) * (len(mix["values"]) if mix["materialise"] is False else 1)
 
 
 def _stacked(rows: Sequence[dict[str, Any]]) -> Arrays:
