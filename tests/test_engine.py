@@ -284,7 +284,7 @@ def test_tensorboard_when_it_is_installed(
             self.folder, self.purge, self.rows, self.closed = folder, purge_step, [], False
             made.append(self)
 
-        def add_scalar(self, name: str, value: float, step: int) -> None:
+        def add_scalar(self, name: str, value: float, step: int, when: float) -> None:
             self.rows.append((name, value, step))
 
         def close(self) -> None:
@@ -294,7 +294,7 @@ def test_tensorboard_when_it_is_installed(
     module.SummaryWriter = Writer
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
     learn(tmp_path / "with")
-    assert (made[0].folder, made[0].purge) == (str(tmp_path / "with/runs/toy/a/tensorboard"), 1)
+    assert (made[0].folder, made[0].purge) == (str(tmp_path / "with/runs/toy/a/tensorboard"), 0)
     assert {row[0] for row in made[0].rows} >= {"train/loss", "valid/error", "train/rate"}
     assert made[0].closed
     assert "TensorBoard" not in capsys.readouterr().err

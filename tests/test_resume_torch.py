@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -187,6 +188,35 @@ def test_a_signal_finishes_the_step_and_saves(
     done = step_of(Checkpoints(folder).all()[-1])
     assert run(tmp_path, epochs=400, save_steps=0, fault="step:1") == KILLED
     assert f"going on from step {done}" in Path(f"{tmp_path}.log").read_text()
+
+
+def test_curves_are_the_metrics_after_any_kills(
+    tmp_path: Path, whole: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read by TensorBoard itself: no step twice, none lost with the process that had it."""
+    place = "tensorboard.backend.event_processing.event_accumulator"
+    reader = pytest.importorskip(place, reason="no TensorBoard")
+    monkeypatch.setitem(sys.modules, "tensorboard.compat.notf", ModuleType("notf"))
+    for fault in ("step:8", "step:9", "rename:2", "append:9", ""):
+        assert run(tmp_path, fault=fault) == (KILLED if fault else 0)
+    folder = tmp_path / "runs/toy/a/tensorboard"
+    assert len(list(folder.iterdir())) == 1
+    found = reader.EventAccumulator(str(folder), size_guidance={"scalars": 0})
+    found.Reload()
+    wanted: dict[str, list[tuple[int, float]]] = {}
+    for row in whole[1]:
+        for name, value in row.items():
+            if name not in ("kind", "step"):
+                wanted.setdefault(f"{row['kind']}/{name}", []).append((row["step"], value))
+    scalars = {tag: found.Scalars(tag) for tag in found.Tags()["scalars"]}
+    assert {tag: [point.step for point in points] for tag, points in scalars.items()} == {
+        tag: [step for step, _ in points] for tag, points in wanted.items()
+    }
+    for tag, points in scalars.items():
+        values = [value for _, value in wanted[tag]]
+        assert [point.value for point in points] == pytest.approx(values, rel=1e-6)
+        times = [point.wall_time for point in points]
+        assert times == sorted(times)
 
 
 def test_a_signal_loses_no_step(tmp_path: Path, whole: Any) -> None:

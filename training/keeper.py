@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from training.checkpoint import Checkpoints, pack, unpack
+from training.curves import Curves
 from training.errors import Changed, Diverged, RunError
 from training.learner import Learner
 from training.run import Run, say
@@ -43,7 +44,7 @@ class Keeper:
         self.saved = time.monotonic()
         self.saving = self.last = 0.0  # seconds in all saves of this process, in the last one
         self.before = 0.0  # seconds used by earlier processes
-        self.board: Any = None
+        self.curves = Curves(run)
 
     def seconds(self) -> float:
         """Used by the run so far."""
@@ -88,7 +89,6 @@ class Keeper:
         if self.run:
             used = self.run.rewind(self.state.rows)
             self.before = max(self.state.seconds, used)
-            self.board = _board(self.run, self.state.step)
             if tree:
                 say(f"{self.run.folder}: going on from step {self.state.step}")
         return tree is not None
@@ -121,21 +121,10 @@ class Keeper:
     def log(self, kind: str, values: Mapping[str, float]) -> None:
         """A durable line of metrics.jsonl, and points of TensorBoard's curves."""
         if self.run:
-            step = self.state.step
-            self.run.log(kind=kind, step=step, seconds=round(self.seconds(), 3), **values)
-            for name, value in values.items() if self.board else ():
-                self.board.add_scalar(f"{kind}/{name}", value, step)
+            row = {"kind": kind, "step": self.state.step, "seconds": round(self.seconds(), 3)}
+            self.run.log(**row, **values)
+            self.curves.add({**row, **values})
         self.state.rows += 1
 
     def close(self) -> None:
-        if self.board:
-            self.board.close()
-
-
-def _board(run: Run, step: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        say("TensorBoard is not installed: the curves are in metrics.jsonl alone")
-        return None
-    return SummaryWriter(str(run.folder / "tensorboard"), purge_step=step + 1)
+        self.curves.close()
