@@ -62,7 +62,7 @@ denoise: $(VENV)/torch.stamp ## clean recordings: IN=file or folder, OUT=
 export: $(VENV)/torch.stamp ## write a run's model as ONNX and TorchScript
 	@$(VENV)/bin/python $(DENOISER) export
 
-bench: $(VENV)/dev.stamp ## print the speed and memory figures, as ratios in one run
+bench: $(VENV)/bench.stamp ## print the speed and memory figures, as ratios in one run
 	@$(VENV)/bin/python -m tests.bench
 
 test: $(VENV)/dev.stamp ## the tests, with a sample of every sweep
@@ -103,4 +103,9 @@ $(VENV)/torch.stamp: $(VENV)/core.stamp .ci/torch.lock
 $(VENV)/dev.stamp: $(VENV)/core.stamp .ci/dev.lock
 	@echo "adding the test tools to $(VENV)"
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r .ci/core.lock -r .ci/dev.lock
+	@touch $@
+
+$(VENV)/bench.stamp: $(VENV)/dev.stamp .ci/bench.lock
+	@echo "adding what the figures are compared with to $(VENV)"
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r .ci/core.lock -r .ci/bench.lock
 	@touch $@

@@ -8,6 +8,7 @@ asserted. Writes: the table on stdout, artifacts/bench.json, and bench.png where
 """
 
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import time
@@ -16,16 +17,18 @@ from typing import Any
 
 import pipeline.__main__  # noqa: F401  (first: the commands' threads and allocator, here too)
 from pipeline.disk import store
-from tests.bench import bench_chain, bench_memory, bench_rest
+from tests.bench import bench_chain, bench_memory, bench_rest, bench_training
 from tests.bench.common import Row
 
 LIBRARIES = ("numpy", "scipy", "soundfile", "soxr", "librosa", "h5py", "joblib")
+PEERS = ("torch", "webdataset")  # without them some rows are passed over
 
 
 def main() -> None:
     began, load = time.monotonic(), os.getloadavg()
     print(_machine())
-    rows = [*_mel(), *bench_chain.run(), *bench_rest.run(), *bench_memory.run()]
+    rows = [*_mel(), *bench_chain.run(), *bench_rest.run()]
+    rows += [*bench_memory.run(), *bench_training.run()]
     _table(rows)
     after = os.getloadavg()
     print(f"\n{time.monotonic() - began:.0f} s; load average {load[0]:.1f}, then {after[0]:.1f}")
@@ -43,7 +46,9 @@ def main() -> None:
 
 
 def _machine() -> str:
-    versions = " ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES)
+    there = [name for name in PEERS if importlib.util.find_spec(name)]
+    named = [f"{name} {importlib.metadata.version(name)}" for name in (*LIBRARIES, *there)]
+    versions = " ".join(named)
     cpu = platform.processor() or platform.machine()
     if os.path.exists("/proc/cpuinfo"):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
