@@ -3,6 +3,7 @@
 Reads and writes in pytest's own folder.
 """
 
+import json
 import os
 import re
 import shutil
@@ -70,7 +71,7 @@ def test_help_lists_every_option_with_its_meaning(name: str) -> None:
     for option in command.params:
         assert isinstance(option, click.Option)
         assert option.help, f"{option.name} has no help"
-        assert option.envvar, f"{option.name} cannot come from make"
+        assert option.envvar or option.is_flag, f"{option.name} cannot come from make"
         assert f"{option.opts[0]} " in text
         assert " ".join(option.help.split())[:30] in " ".join(text.split())
 
@@ -78,7 +79,8 @@ def test_help_lists_every_option_with_its_meaning(name: str) -> None:
 def test_make_and_the_commands_know_the_same_variables() -> None:
     text = (corpus.REPO / "Makefile").read_text()
     known = set(re.search(r"^ASKED := (.*)$", text, re.M)[1].split())  # type: ignore[index]
-    assert known == {o.envvar for c in cli.cli.commands.values() for o in c.params}  # type: ignore[attr-defined]
+    options = [o for c in cli.cli.commands.values() for o in c.params]
+    assert known == {str(o.envvar) for o in options if o.envvar}
 
 
 def test_every_layout_is_named_in_the_help() -> None:
@@ -201,6 +203,80 @@ def test_resume_does_what_was_asked_last(
     text = run("resume", "--artifacts", "a")
     assert "tiny-mix" in text
     assert corpus.tree_hash(tmp_path / "a") == corpus.tree_hash(made / "artifacts")
+
+
+@pytest.mark.usefixtures("here")
+def test_as_before_keeps_what_is_not_said(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What decides the bytes of the shards was said once; another recipe comes beside it."""
+    told = ["--artifacts", tmp_path / "a", "--recipe", corpus.recipes(made / "recipes", corpus.MIX)]
+    splits = tmp_path / "splits.csv"
+    splits.write_text("group,split\nvoice0,test\nvoice1,valid\n")
+    before = ["--data", made / "data", "--splits", splits, "--layout", "csv", "--jobs", 1]
+    run("features", *before, *told)
+    mark = corpus.tree_hash(tmp_path / "a")
+    assert '"voice0","test"' in (tmp_path / "a" / "splits.csv").read_text()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SPLITS", "")  # as make exports what is not said
+    text = run("features", "--as-before", *told)
+    assert f"{made}/data (layout csv)" in text
+    assert "tiny-mix" in text
+    assert corpus.tree_hash(tmp_path / "a") == mark
+    run("features", "--as-before", "--artifacts", tmp_path / "a",
+        "--recipe", corpus.recipes(made / "recipes", corpus.CLASSES))  # fmt: skip
+    kept = json.loads((tmp_path / "a" / ".cache" / "last.json").read_bytes())
+    assert (kept["splits"], kept["layout"]) == (str(splits), "csv")
+    assert kept["recipes"] == [str(made / "recipes" / "tiny-classes.toml")]
+
+
+LAST = {
+    "data": "/once/data", "artifacts": "", "recipes": ["hybrid"], "layout": "musan",
+    "role": "noise", "splits": "groups", "jobs": 7, "max_rejected": 50.0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "taken"),
+    [("data", "/new", "/new"), ("layout", "auto", "auto"), ("role", "", ""), ("role", "music",
+      "music"), ("splits", "", ""), ("max_rejected", "5", 5.0)],
+)  # fmt: skip
+@pytest.mark.parametrize("way", ["option", "variable"])
+def test_as_before_takes_what_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, value: str, taken: object,
+    way: str,
+) -> None:  # fmt: skip
+    """Also where it is what would have been taken anyway."""
+    seen: list[request.Request] = []
+    monkeypatch.setattr(cli, "_features", seen.append)
+    for name in corpus.ASKED:
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / ".cache" / "last.json").write_text(json.dumps(LAST))
+    said = [f"--{option.replace('_', '-')}", value] if way == "option" else []
+    if way == "variable":
+        monkeypatch.setenv(option.upper(), value)
+    run("features", "--as-before", "--artifacts", tmp_path, "--recipe", "musicnn", "--jobs", 1,
+        *said)  # fmt: skip
+    unsaid = {name: LAST[name] for name in ("data", "layout", "role", "splits", "max_rejected")}
+    if value or way == "option":  # make exports a variable that is not said as an empty one
+        unsaid[option] = taken
+    assert {name: getattr(seen[0], name) for name in unsaid} == unsaid
+    assert (seen[0].recipes, seen[0].jobs) == (("musicnn",), 1)
+
+
+@pytest.mark.parametrize("last", [None, "[]", '{"odd": 1, "recipes": []}'])
+def test_as_before_for_the_first_time_is_as_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str | None
+) -> None:
+    seen: list[request.Request] = []
+    monkeypatch.setattr(cli, "_features", seen.append)
+    if last is not None:
+        (tmp_path / ".cache").mkdir()
+        (tmp_path / ".cache" / "last.json").write_text(last)
+    for flag in ([], ["--as-before"]):
+        run("features", *flag, "--artifacts", tmp_path, "--data", "x", "--recipe", "musicnn")
+    assert seen[0] == seen[1]
 
 
 @pytest.mark.parametrize("last", [None, "[]", '{"data": "x"}', '{"odd": 1, "recipes": []}'])
