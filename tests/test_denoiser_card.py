@@ -13,11 +13,11 @@ import soundfile
 
 torch = pytest.importorskip("torch")
 
-from training.denoiser_card import card  # noqa: E402
-from training.denoiser_export import export  # noqa: E402
-from training.denoiser_spec import SpecNet  # noqa: E402
-from training.denoiser_summary import summary  # noqa: E402
-from training.denoiser_table import table  # noqa: E402
+from training.denoiser.card import card  # noqa: E402
+from training.denoiser.export import export  # noqa: E402
+from training.denoiser.spec import SpecNet  # noqa: E402
+from training.denoiser.summary import summary  # noqa: E402
+from training.denoiser.table import table  # noqa: E402
 
 KEY = "0123456789abcdef" * 4
 FACTS = {

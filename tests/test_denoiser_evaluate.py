@@ -19,13 +19,17 @@ torch = pytest.importorskip("torch")
 from pipeline.disk import store  # noqa: E402
 from pipeline.formats import hdf5  # noqa: E402
 from pipeline.formats.fields import Field  # noqa: E402
-from training import denoiser_dnsmos, denoiser_metrics, durable  # noqa: E402
-from training import denoiser_evaluate as evaluate  # noqa: E402
-from training import denoiser_summary as summaries  # noqa: E402
-from training.denoiser_net import make_net  # noqa: E402
-from training.denoiser_summary import Row, ahead, by_group, save, summary  # noqa: E402
-from training.denoiser_systems import Resampled, at_rate, costs, identity, ours  # noqa: E402
-from training.denoiser_table import matrix_table, table  # noqa: E402
+from training import durable  # noqa: E402
+from training.denoiser import (  # noqa: E402
+    dnsmos,
+    evaluate,  # noqa: E402
+    metrics,
+)
+from training.denoiser import summary as summaries  # noqa: E402
+from training.denoiser.net import make_net  # noqa: E402
+from training.denoiser.summary import Row, ahead, by_group, save, summary  # noqa: E402
+from training.denoiser.systems import Resampled, at_rate, costs, identity, ours  # noqa: E402
+from training.denoiser.table import matrix_table, table  # noqa: E402
 from training.errors import RunError  # noqa: E402
 from training.index import DataError, Index, load_index  # noqa: E402
 
@@ -199,7 +203,7 @@ def test_a_system_of_another_rate_answers_at_the_same_moment(net_rate: int, warm
     found = Resampled(lambda waves: waves, net_rate, warm)(waves, RATE)
     assert found.shape == waves.shape
     inner = slice(200, -200)
-    assert denoiser_metrics.si_sdr(found[:, inner], waves[:, inner]).min() > 25.0
+    assert metrics.si_sdr(found[:, inner], waves[:, inner]).min() > 25.0
 
 
 def test_warming_up_is_heard_before_the_window() -> None:
@@ -222,8 +226,8 @@ def test_a_network_is_a_system() -> None:
     with torch.no_grad():
         np.testing.assert_allclose(found, net.eval()(torch.from_numpy(waves)), atol=1e-6)
     cost = costs(ours(net, 16000), 22050)
-    assert cost["parameters"] == denoiser_metrics.parameters(net)
-    assert cost["macs"] == pytest.approx(denoiser_metrics.macs_per_second(net, 16000))
+    assert cost["parameters"] == metrics.parameters(net)
+    assert cost["macs"] == pytest.approx(metrics.macs_per_second(net, 16000))
     assert 0.001 < cost["rtf"] < 10
     assert math.isnan(costs(identity, 16000)["macs"])
 
@@ -253,32 +257,32 @@ def test_a_network_answers_as_after_training_and_is_not_warmed_up_for_its_speed(
 def test_perceptual_scores_are_those_of_the_packages(
     index: Index, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(denoiser_metrics, "missing", lambda: ["ESTOI is left out: get it"])
-    monkeypatch.setattr(denoiser_metrics, "pesq_wb", lambda found, clean, rate: float(rate))
-    monkeypatch.setattr(denoiser_dnsmos, "model", lambda: None)
+    monkeypatch.setattr(metrics, "missing", lambda: ["ESTOI is left out: get it"])
+    monkeypatch.setattr(metrics, "pesq_wb", lambda found, clean, rate: float(rate))
+    monkeypatch.setattr(dnsmos, "model", lambda: None)
     rows = evaluate.measure({}, index, limit=2)
     assert {row["pesq"] for row in rows} == {RATE}
     assert all(math.isnan(row["estoi"]) and math.isnan(row["dnsmos"]) for row in rows)
     said = capsys.readouterr().err
     assert "ESTOI is left out: get it\n" in said
-    assert denoiser_dnsmos.HOW in said
+    assert dnsmos.HOW in said
     assert "ESTOI" not in table(summary(rows)).replace("PESQ, ESTOI, DNSMOS: over", "")
 
 
 def test_dnsmos_is_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     package = pytest.importorskip("speechmos.dnsmos")
-    if denoiser_dnsmos.model() is None:
+    if dnsmos.model() is None:
         pytest.skip("onnxruntime is not installed")
     wave = np.tile(sine(440, 16000) * np.linspace(0, 1, 16000, dtype=np.float32), 10)
     wave += 0.003 * np.random.default_rng(0).standard_normal(len(wave)).astype(np.float32)
-    wave = wave[: denoiser_dnsmos.SAMPLES]
+    wave = wave[: dnsmos.SAMPLES]
     expected = package.run(wave, 16000)["ovrl_mos"]
-    assert denoiser_dnsmos.dnsmos(wave, wave, 16000) == pytest.approx(expected, abs=1e-4)
+    assert dnsmos.dnsmos(wave, wave, 16000) == pytest.approx(expected, abs=1e-4)
     short = wave[:16000]  # repeated until it is long enough, as there
-    assert denoiser_dnsmos.dnsmos(short, short, 16000) == pytest.approx(
-        denoiser_dnsmos.dnsmos(np.tile(short, 10), np.tile(short, 10), 16000)
+    assert dnsmos.dnsmos(short, short, 16000) == pytest.approx(
+        dnsmos.dnsmos(np.tile(short, 10), np.tile(short, 10), 16000)
     )
-    assert math.isnan(denoiser_dnsmos.dnsmos(short, 0 * short, 16000))
+    assert math.isnan(dnsmos.dnsmos(short, 0 * short, 16000))
 
 
 def test_progress_is_plain_lines_without_a_terminal(

@@ -10,10 +10,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from training import denoiser_export  # noqa: E402
-from training.denoiser_export import ONNX, SCRIPT, TOLD, export, load_onnx, load_script  # noqa: E402
-from training.denoiser_spec import SpecNet  # noqa: E402
-from training.denoiser_unet import UNet  # noqa: E402
+from training.denoiser import export as exporting  # noqa: E402
+from training.denoiser.export import ONNX, SCRIPT, TOLD, export, load_onnx, load_script  # noqa: E402
+from training.denoiser.spec import SpecNet  # noqa: E402
+from training.denoiser.unet import UNet  # noqa: E402
 from training.durable import read_json  # noqa: E402
 from training.errors import RunError  # noqa: E402
 
@@ -123,7 +123,7 @@ def test_one_that_differs_is_refused_and_nothing_stays(
 
     for name in (ONNX, SCRIPT, TOLD, "other"):
         (tmp_path / name).write_text("of another net")
-    monkeypatch.setattr(denoiser_export, "load_onnx", off)
+    monkeypatch.setattr(exporting, "load_onnx", off)
     said = r"model\.onnx, batch 1, 40001 samples: an export that differs; expected at most 0\.0001"
     with pytest.raises(RunError, match=said):
         export(strong("spec"), RATE, tmp_path)
@@ -133,9 +133,9 @@ def test_one_that_differs_is_refused_and_nothing_stays(
 def test_without_onnx_it_says_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    find = denoiser_export.importlib.util.find_spec
+    find = exporting.importlib.util.find_spec
     monkeypatch.setattr(
-        denoiser_export.importlib.util,
+        exporting.importlib.util,
         "find_spec",
         lambda name: None if name == "onnxruntime" else find(name),
     )
@@ -149,11 +149,11 @@ def test_without_onnx_it_says_how_to_get_it(
 
 
 def test_what_is_compared() -> None:
-    shapes = [wave.shape for wave in denoiser_export.probes(22050)]
+    shapes = [wave.shape for wave in exporting.probes(22050)]
     assert (1, 1) in shapes
     assert (3, 44100) in shapes
     assert any(samples >= 220500 for _, samples in shapes)
     assert sum(samples % 2 for _, samples in shapes) >= 2
-    long = denoiser_export.probes(22050)[-1]
+    long = exporting.probes(22050)[-1]
     assert np.abs(long).max() <= 1
     assert (long == 0).sum() >= 11025  # silence, where logarithms and roots go wrong

@@ -11,10 +11,10 @@ from tqdm import tqdm
 
 torch = pytest.importorskip("torch")
 
-from training import denoiser_files as files  # noqa: E402
 from training import recordings  # noqa: E402
-from training.denoiser_files import Cleaned, denoise_path, exit_code  # noqa: E402
-from training.denoiser_spec import SpecNet  # noqa: E402
+from training.denoiser import files as files  # noqa: E402
+from training.denoiser.files import Cleaned, denoise_path, exit_code  # noqa: E402
+from training.denoiser.spec import SpecNet  # noqa: E402
 from training.errors import RunError  # noqa: E402
 
 torch.set_num_threads(1)

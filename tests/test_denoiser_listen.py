@@ -14,8 +14,8 @@ import soundfile
 pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
-from training import denoiser_listen  # noqa: E402
-from training.denoiser_listen import listen  # noqa: E402
+from training.denoiser import listen as listening  # noqa: E402
+from training.denoiser.listen import listen  # noqa: E402
 from training.errors import RunError  # noqa: E402
 
 RATE, SAMPLES = 8000, 4000
@@ -69,14 +69,14 @@ class Mixtures:
 @pytest.fixture
 def given(monkeypatch: pytest.MonkeyPatch) -> Mixtures:
     made = Mixtures((-5.0, 0.5))
-    monkeypatch.setattr(denoiser_listen, "pairs", made.pairs)
+    monkeypatch.setattr(listening, "pairs", made.pairs)
     return made
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pictures."""
-    monkeypatch.setattr(denoiser_listen, "spectrograms", lambda *held: held[-1].touch())
+    monkeypatch.setattr(listening, "spectrograms", lambda *held: held[-1].touch())
 
 
 class Page(HTMLParser):
@@ -156,7 +156,7 @@ def test_nothing_clips_and_the_three_compare(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = Mixtures((0.0,), loud=1.2)
-    monkeypatch.setattr(denoiser_listen, "pairs", made.pairs)
+    monkeypatch.setattr(listening, "pairs", made.pairs)
     listen(made.cleaner, index_of("snr"), tmp_path)
     row = made.rows[3]
     wanted = [row["noisy"], made.cleaner(row["noisy"][None], RATE)[0], row["clean"]]
@@ -191,7 +191,7 @@ def test_silence_has_no_gain_and_is_not_picked(
 ) -> None:
     made = Mixtures((0.0,))
     made.rows[0]["clean"][:] = 0.0
-    monkeypatch.setattr(denoiser_listen, "pairs", made.pairs)
+    monkeypatch.setattr(listening, "pairs", made.pairs)
     text = Page(listen(made.cleaner, index_of("snr"), tmp_path)).text
     assert "recording6" in text
     assert "recording0" not in text
@@ -211,6 +211,6 @@ def test_what_is_no_sound_is_refused(
 
 
 def test_an_empty_split_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(denoiser_listen, "pairs", lambda *_: iter(()))
+    monkeypatch.setattr(listening, "pairs", lambda *_: iter(()))
     with pytest.raises(RunError, match="data: no test mixture to listen to"):
         listen(lambda waves, rate: waves, index_of("snr"), tmp_path)

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from training.denoiser_loss import LOSSES, RESOLUTIONS, make_loss  # noqa: E402
+from training.denoiser.loss import LOSSES, RESOLUTIONS, make_loss  # noqa: E402
 
 torch.set_num_threads(1)
 RATE = 16000

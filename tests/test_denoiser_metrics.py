@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from training import denoiser_metrics as metrics  # noqa: E402
+from training.denoiser import metrics as metrics  # noqa: E402
 
 torch.set_num_threads(1)
 RATE = 16000

@@ -5,10 +5,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from training import denoiser_net  # noqa: E402
-from training.denoiser_net import encoder_parameters  # noqa: E402
-from training.denoiser_spec import SpecNet, dft_bases, fft_size  # noqa: E402
-from training.denoiser_unet import FLOOR, LEVEL_BLOCK, LEVEL_SPAN, UNet, local_level  # noqa: E402
+from training.denoiser.net import encoder_parameters, make_net  # noqa: E402
+from training.denoiser.spec import SpecNet, dft_bases, fft_size  # noqa: E402
+from training.denoiser.unet import FLOOR, LEVEL_BLOCK, LEVEL_SPAN, UNet, local_level  # noqa: E402
 
 torch.set_num_threads(1)
 LENGTHS = (1, 15, 16, 17, 1000, 5003)
@@ -61,19 +60,19 @@ def test_any_length(arch: str, length: int) -> None:
     ],
 )
 def test_parameters(arch: str, low: float, high: float) -> None:
-    net = denoiser_net.make_net(arch, 22050)
+    net = make_net(arch, 22050)
     assert low < sum(p.numel() for p in net.parameters()) < high
 
 
 def test_unknown_architecture_names_the_known() -> None:
     with pytest.raises(ValueError, match="unet-small"):
-        denoiser_net.make_net("demucs", 16000)
+        make_net("demucs", 16000)
 
 
 @pytest.mark.parametrize("arch", ["unet-small", "spec"])
 def test_a_fresh_net_nearly_keeps_its_input_and_every_weight_learns(arch: str) -> None:
     torch.manual_seed(0)
-    net = denoiser_net.make_net(arch, 22050)
+    net = make_net(arch, 22050)
     wave = noise(1, 6000)
     clean = net(wave)
     assert (clean - wave).std() < 0.1 * wave.std()
@@ -88,14 +87,14 @@ def test_weights_come_from_the_seed_and_output_repeats(arch: str) -> None:
     wave, outs = noise(1, 3000), []
     for seed in (5, 5, 6):
         torch.manual_seed(seed)
-        outs.append(denoiser_net.make_net(arch, 16000)(wave))
+        outs.append(make_net(arch, 16000)(wave))
     assert torch.equal(outs[0], outs[1])
     assert not torch.equal(outs[0], outs[2])
 
 
 @pytest.mark.parametrize("arch", ["unet-small", "spec"])
 def test_the_encoder_is_a_part(arch: str) -> None:
-    net = denoiser_net.make_net(arch, 16000)
+    net = make_net(arch, 16000)
     held = {id(p) for p in encoder_parameters(net)}
     first, last = (net.stem, net.head) if arch == "unet-small" else (net.first, net.last)
     assert {id(p) for p in first.parameters()} < held

@@ -7,8 +7,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from training import denoiser_peers as peers  # noqa: E402
-from training.denoiser_systems import Resampled, System  # noqa: E402
+from training.denoiser import peers as peers  # noqa: E402
+from training.denoiser.systems import Resampled, System  # noqa: E402
 
 HERE = peers.peers()
 NAMES = tuple(peers.PACKAGES)

@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
-from training import denoiser_plots as plots  # noqa: E402
-from training.denoiser_summary import summary  # noqa: E402
+from training.denoiser import plots as plots  # noqa: E402
+from training.denoiser.summary import summary  # noqa: E402
 
 GAINS = [1.0, 3.0, 2.0]  # of three validations
 NAN = math.nan

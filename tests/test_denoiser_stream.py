@@ -10,10 +10,10 @@ import soxr
 
 torch = pytest.importorskip("torch")
 
-from training import denoiser_stream as stream  # noqa: E402
-from training.denoiser_spec import SpecNet  # noqa: E402
-from training.denoiser_stream import denoise_blocks, denoise_file  # noqa: E402
-from training.denoiser_unet import LEVEL_BLOCK, UNet  # noqa: E402
+from training.denoiser import stream as stream  # noqa: E402
+from training.denoiser.spec import SpecNet  # noqa: E402
+from training.denoiser.stream import denoise_blocks, denoise_file  # noqa: E402
+from training.denoiser.unet import LEVEL_BLOCK, UNet  # noqa: E402
 from training.index import DataError  # noqa: E402
 
 torch.set_num_threads(1)

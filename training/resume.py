@@ -12,7 +12,7 @@ from pathlib import Path
 from training.errors import RunError
 from training.run import last_interrupted, main, read_config, say
 
-MODELS = {"denoiser": "training.denoiser"}  # model -> the module whose `resume` goes on
+MODELS = {"denoiser": "training.denoiser.__main__"}  # model -> the module whose `resume` goes on
 
 
 def resume() -> None:

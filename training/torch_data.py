@@ -182,7 +182,7 @@ def pairs(index: Index, split: str, batch: int = 32) -> Iterator[Arrays]:
     stored.
     """
     fields = ["clean", "source", "start", "requested", "noise_kind"]
-    if "noisy" in {field.name for field in index.fields}:
+    if _stored(index):
         stored = Batches(
             index,
             split,
@@ -206,8 +206,13 @@ def pairs(index: Index, split: str, batch: int = 32) -> Iterator[Arrays]:
 
 def count(index: Index, split: str) -> int:
     """How many mixtures `pairs` gives; a few more where a plan has holes (no or silent noise)."""
-    mix = index.recipe["mix"]
-    return index.examples(split) * (len(mix["values"]) if mix["materialise"] is False else 1)
+    each = 1 if _stored(index) else len(index.recipe["mix"]["values"])
+    return index.examples(split) * each
+
+
+def _stored(index: Index) -> bool:
+    """Whether mixtures are stored, and not their plan alone."""
+    return "noisy" in {field.name for field in index.fields}
 
 
 def _stacked(rows: Sequence[dict[str, Any]]) -> Arrays:

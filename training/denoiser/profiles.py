@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from training.denoiser_loss import LOSSES
-from training.denoiser_net import ARCHS
+from training.denoiser.loss import LOSSES
+from training.denoiser.net import ARCHS
 from training.errors import Changed
 from training.mixing import Online
 from training.settings import Settings

@@ -16,9 +16,9 @@ import soxr
 import torch
 from torch import Tensor
 
-from training.denoiser_net import Denoiser
-from training.denoiser_spec import SpecNet
-from training.denoiser_unet import LEVEL_BLOCK, UNet
+from training.denoiser.net import Denoiser
+from training.denoiser.spec import SpecNet
+from training.denoiser.unet import LEVEL_BLOCK, UNet
 from training.recordings import blocks, opened, writing
 
 WORK = 216 * LEVEL_BLOCK  # samples a unet cleans at once, 10 s at 22.05 kHz

@@ -11,17 +11,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from training import denoiser_plots as plots
 from training import durable
-from training.denoiser_card import card
-from training.denoiser_evaluate import matrix, measure
-from training.denoiser_export import TOLD, export
-from training.denoiser_listen import listen
-from training.denoiser_peers import absent, peers
-from training.denoiser_summary import Summary, save, summary
-from training.denoiser_systems import ours
-from training.denoiser_table import matrix_table, table
-from training.denoiser_train import Trained, indexes_of
+from training.denoiser import plots as plots
+from training.denoiser.card import card
+from training.denoiser.evaluate import matrix, measure
+from training.denoiser.export import TOLD, export
+from training.denoiser.listen import listen
+from training.denoiser.peers import absent, peers
+from training.denoiser.summary import Summary, save, summary
+from training.denoiser.systems import ours
+from training.denoiser.table import matrix_table, table
+from training.denoiser.train import Trained, indexes_of
 from training.index import DataError, Index, load_index
 from training.run import read_config, read_metrics, say
 

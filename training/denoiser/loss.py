@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (its usual name)
 
-from training.denoiser_spec import fft_size
+from training.denoiser.spec import fft_size
 
 LOSSES = ("mse", "composite", "composite-sdr", "mrstft")
 POWER = 0.3  # magnitudes are compared compressed, so that quiet bins count

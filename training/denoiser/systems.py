@@ -15,8 +15,8 @@ import numpy as np
 import soxr
 import torch
 
-from training.denoiser_metrics import Wave, macs_per_second, parameters
-from training.denoiser_net import Denoiser
+from training.denoiser.metrics import Wave, macs_per_second, parameters
+from training.denoiser.net import Denoiser
 
 System = Callable[[Wave, int], Wave]  # (n, samples) float32 and their rate in Hz -> the same
 COST_S = 4.0  # seconds of sound that a system's speed is measured on

@@ -7,8 +7,8 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from training.denoiser_summary import INPUT, Summary
-from training.denoiser_table import table
+from training.denoiser.summary import INPUT, Summary
+from training.denoiser.table import table
 
 Facts = Mapping[str, Any]
 

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from training import engine
 from training.batches import Share
 from training.checkpoint import Checkpoints, load, weights
-from training.denoiser_loss import make_loss
-from training.denoiser_metrics import si_sdr_gain
-from training.denoiser_net import Denoiser, encoder_parameters, make_net
-from training.denoiser_profiles import Profile, profile_of
-from training.denoiser_systems import at_rate
+from training.denoiser.loss import make_loss
+from training.denoiser.metrics import si_sdr_gain
+from training.denoiser.net import Denoiser, encoder_parameters, make_net
+from training.denoiser.profiles import Profile, profile_of
+from training.denoiser.systems import at_rate
 from training.errors import Changed
 from training.index import DataError, Index, load_index
 from training.learner import Batch
@@ -173,7 +173,7 @@ def _gain(estimate: Tensor, noisy: Tensor, clean: Tensor) -> Tensor:
 
 
 def _ratio(wave: Tensor, clean: Tensor) -> Tensor:
-    """SI-SDR in dB, for the progress line; scores are taken in float64 by denoiser_metrics."""
+    """SI-SDR in dB, for the progress line; scores are taken in float64 by metrics.py."""
     wave, clean = wave - wave.mean(-1, keepdim=True), clean - clean.mean(-1, keepdim=True)
     factor = (wave * clean).sum(-1, keepdim=True) / clean.square().sum(-1, keepdim=True)
     target = factor * clean

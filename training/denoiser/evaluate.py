@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from training import denoiser_dnsmos, denoiser_metrics
 from training.batches import Batches
-from training.denoiser_metrics import Wave
-from training.denoiser_net import Denoiser
-from training.denoiser_summary import CLEAN, INPUT, Row, by_group, spanned
-from training.denoiser_systems import System, at_rate, costs, identity, ours
+from training.denoiser import dnsmos as dns
+from training.denoiser import metrics
+from training.denoiser.metrics import Wave
+from training.denoiser.net import Denoiser
+from training.denoiser.summary import CLEAN, INPUT, Row, by_group, spanned
+from training.denoiser.systems import System, at_rate, costs, identity, ours
 from training.errors import RunError
 from training.index import DataError, Index
 from training.shards import Arrays
@@ -62,10 +63,10 @@ def measure(
     for batch in _shown(_with_clean(_mixtures(index, split, limit)), total, index.name):
         told = _told(index, batch, split, rate)
         clean = at_rate(batch["clean"], own, rate)
-        before = denoiser_metrics.si_sdr(at_rate(batch["noisy"], own, rate), clean)
+        before = metrics.si_sdr(at_rate(batch["noisy"], own, rate), clean)
         for name, system in systems.items():
             waves = at_rate(_answer(name, system, batch, own), own, rate)
-            after = denoiser_metrics.si_sdr(waves, clean)
+            after = metrics.si_sdr(waves, clean)
             found = {"si_sdr": after, "gain": after - before}
             for score, function in scores.items():
                 found[score] = [function(*pair, rate) for pair in zip(waves, clean, strict=True)]
@@ -105,14 +106,14 @@ def _check(index: Index, split: str) -> int:
 
 def _scores(perceptual: bool, dnsmos: bool) -> dict[str, Score]:
     """What can be scored here, nan in place of what cannot; a line says how to get the rest."""
-    missing = denoiser_metrics.missing() if perceptual else []
-    missing += [denoiser_dnsmos.HOW] if dnsmos and denoiser_dnsmos.model() is None else []
+    missing = metrics.missing() if perceptual else []
+    missing += [dns.HOW] if dnsmos and dns.model() is None else []
     for line in missing:
         _say(line)
     known: dict[str, tuple[bool, Score]] = {
-        "pesq": (perceptual, denoiser_metrics.pesq_wb),
-        "estoi": (perceptual, denoiser_metrics.estoi),
-        "dnsmos": (dnsmos, denoiser_dnsmos.dnsmos),
+        "pesq": (perceptual, metrics.pesq_wb),
+        "estoi": (perceptual, metrics.estoi),
+        "dnsmos": (dnsmos, dns.dnsmos),
     }
     absent = {line.split()[0].lower() for line in missing}
     return {

@@ -15,8 +15,8 @@ from typing import Any
 import soundfile
 from tqdm import tqdm
 
-from training.denoiser_net import Denoiser
-from training.denoiser_stream import denoise_file
+from training.denoiser.net import Denoiser
+from training.denoiser.stream import denoise_file
 from training.durable import write_error
 from training.errors import RunError
 from training.index import DataError

@@ -20,7 +20,7 @@ import numpy as np
 from training import durable
 from training.errors import RunError
 
-Row = dict[str, Any]  # of denoiser_evaluate.measure; with `run` where there are several
+Row = dict[str, Any]  # of evaluate.measure; with `run` where there are several
 Summary = dict[str, Any]  # JSON-able: what cannot be told is None
 INPUT, CLEAN = "input", "clean"  # the system that does nothing; the level of no noise
 SCORES = ("gain", "si_sdr", "pesq", "estoi", "dnsmos")

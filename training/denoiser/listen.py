@@ -15,8 +15,8 @@ from urllib.parse import quote
 import numpy as np
 import soundfile
 
-from training.denoiser_metrics import Wave, si_sdr
-from training.denoiser_systems import System
+from training.denoiser.metrics import Wave, si_sdr
+from training.denoiser.systems import System
 from training.durable import write
 from training.errors import RunError
 from training.index import Index

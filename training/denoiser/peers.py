@@ -27,8 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from training.denoiser_metrics import Wave
-from training.denoiser_systems import Resampled, System
+from training.denoiser.metrics import Wave
+from training.denoiser.systems import Resampled, System
 
 RNNOISE = {"linux": "librnnoise.so", "darwin": "librnnoise.dylib", "win32": "rnnoise.dll"}
 RNNOISE_RATE, RNNOISE_FRAME = 48000, 480

@@ -15,10 +15,10 @@ from typing import Any
 
 import click
 
-from training import denoiser_report as report
-from training.denoiser_files import denoise_path, exit_code
-from training.denoiser_profiles import PROFILES, chosen
-from training.denoiser_train import MODEL, Trained, configuration, folder_of, train, trained
+from training.denoiser import report
+from training.denoiser.files import denoise_path, exit_code
+from training.denoiser.profiles import PROFILES, chosen
+from training.denoiser.train import MODEL, Trained, configuration, folder_of, train, trained
 from training.errors import RunError
 from training.ranks import joined
 from training.run import last_opened, main, read_config, say

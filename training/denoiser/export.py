@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from training.denoiser_net import Denoiser
+from training.denoiser.net import Denoiser
 from training.durable import write, write_json
 from training.errors import RunError
 from training.run import say

@@ -6,7 +6,7 @@ Reads and writes nothing. Does: lays out numbers as plain text, "-" where there 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from training.denoiser_summary import INPUT, Summary
+from training.denoiser.summary import INPUT, Summary
 
 NAMES = {"pesq": "PESQ", "estoi": "ESTOI", "dnsmos": "DNSMOS", "si_sdr": "SI-SDR", "gain": "gain"}
 PERCEPTUAL = ("pesq", "estoi", "dnsmos")

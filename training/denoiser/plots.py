@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training.denoiser_summary import INPUT, Summary
+from training.denoiser.summary import INPUT, Summary
 from training.pictures import (
     BLACK,
     BLUE,

@@ -13,8 +13,8 @@ from typing import Any
 import joblib
 import numpy as np
 
-from training.denoiser_metrics import Wave
-from training.denoiser_systems import at_rate
+from training.denoiser.metrics import Wave
+from training.denoiser.systems import at_rate
 
 RATE = 16000  # Hz
 SAMPLES = 144160  # 9.01 s, all that the network takes; shorter recordings are repeated

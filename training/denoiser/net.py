@@ -11,8 +11,8 @@ Reads and writes nothing. Does: makes a network for a sample rate, names its enc
 
 from torch import nn
 
-from training.denoiser_spec import SpecNet
-from training.denoiser_unet import UNet
+from training.denoiser.spec import SpecNet
+from training.denoiser.unet import UNet
 
 ARCHS = ("unet", "unet-small", "spec", "spec-large")
 ENCODERS = ("stem.", "down.", "first.", "norm.", "memories.0.")

@@ -1,0 +1,1 @@
+"""The denoiser: `python -m training.denoiser --help`. It learns through training.engine."""
