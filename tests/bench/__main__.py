@@ -73,7 +73,7 @@ def _mel() -> list[Row]:
 def _table(rows: list[Row]) -> None:
     cells: list[tuple[Any, ...]] = [("what", "ours", "other", "ratio", "target", "")]
     for row in rows:
-        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+        ratio = "" if row.ratio is None else f"{row.ratio:.{2 if row.ratio >= 0.1 else 4}f}"
         sign = "<=" if row.at_most else ">="
         target = "" if row.target is None else f"{sign} {row.target:g}"
         cells.append((row.what, row.ours, row.other, ratio, target, VERDICT[row.met()]))
