@@ -3,11 +3,9 @@
 Each run is a process of its own, forked from a server that has imported torch and run nothing.
 """
 
-import multiprocessing
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,44 +18,30 @@ import pytest
 
 pytest.importorskip("torch")
 
-from tests import toy
-from tests.toy import told
+from tests import toy, trainings
+from tests.trainings import KILLED, ended
 from training.checkpoint import Checkpoints, step_of
 from training.run import read_state
 
-SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["torch._dynamo", "tqdm"])  # an optimizer needs it: 2 s
-KILLED = -signal.SIGKILL
 STEPS = 60
 SAMPLE = (1, 12, 13, 31, 60)  # before any save, around an epoch's edge, after a save, the last
 INSIDE = ("write:60", "rename:6", "syncdir:7", "unlink:3", "append:9")
-Start = Callable[..., Any]
 
 
-def _work(root: str, env: dict[str, str], options: dict[str, Any]) -> None:
-    os.environ.update(env)
-    with open(f"{root}.log", "a") as log:
-        os.dup2(log.fileno(), 2)
-    sys.exit(toy.toy(root, **options))
-
-
-def start(root: Path, env: dict[str, str] | None = None, **options: Any) -> Any:
-    process = SERVER.Process(target=_work, args=(str(root), env or {}, options), daemon=True)
-    process.start()
-    return process
-
-
-def ended(process: Any) -> int | None:
-    """Its exit code; none, and no more of it, when it hangs."""
-    process.join(60)
-    code: int | None = process.exitcode
-    process.kill()
-    return code
+def start(root: Path, **options: Any) -> Any:
+    return trainings.start(toy.toy, root, {}, **options)
 
 
 def run(root: Path, **options: Any) -> int | None:
-    """The exit code of one training process."""
-    return ended(start(root, **options))
+    return trainings.alone(toy.toy, root, **options)
+
+
+def two(root: Path, *faults: str, **options: Any) -> list[int | None]:
+    return trainings.together(toy.toy, root, *faults, **options)
+
+
+def told(root: Path) -> tuple[str, list[Any]]:
+    return trainings.told(root / "runs/toy/a")
 
 
 @pytest.fixture(scope="module")
@@ -235,16 +219,6 @@ def wait(until: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.01)
 
 
-def two(root: Path, **options: Any) -> list[int | None]:
-    """Two data-parallel processes, as torchrun starts them."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    env = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    both = [start(root, env={**env, "RANK": str(rank)}, **options) for rank in range(2)]
-    return [ended(process) for process in both]
-
-
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What two processes learn without interruption: 6 steps an epoch."""
@@ -256,7 +230,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_two_processes_killed_and_taken_up_again(tmp_path: Path, pair: Any, whole: Any) -> None:
     assert pair[1][-1]["step"] == 30
     assert pair != whole
-    assert two(tmp_path, fault="step:18") == [KILLED, KILLED]
+    assert two(tmp_path, "step:18", "step:18") == [KILLED, KILLED]
     assert two(tmp_path) == [0, 0]
     assert told(tmp_path) == pair
 
@@ -268,13 +242,28 @@ def test_two_processes_stop_together_when_one_is_asked_to(tmp_path: Path, pair: 
     assert told(tmp_path) == pair
 
 
+def test_one_of_two_is_killed_and_the_other_does_not_wait_for_ever(
+    tmp_path: Path, pair: Any
+) -> None:
+    for faults in (("step:9", ""), ("", "step:20")):
+        codes = two(tmp_path, *faults)
+        assert [code == KILLED for code in codes] == [bool(fault) for fault in faults]
+        assert not {0, None} & set(codes)
+    assert two(tmp_path) == [0, 0]
+    assert told(tmp_path) == pair
+
+
 @pytest.mark.slow
-def test_two_processes_killed_at_every_step(tmp_path: Path, pair: Any) -> None:
-    for step in range(1, 31):
+@pytest.mark.parametrize("first", range(1, STEPS, 15))
+def test_two_processes_killed_at_every_step(tmp_path: Path, first: int) -> None:
+    whole = tmp_path / "whole"
+    assert two(whole, epochs=10) == [0, 0]
+    assert told(whole)[1][-1]["step"] == STEPS
+    for step in range(first, first + 15):
         root = tmp_path / f"{step}"
-        assert two(root, fault=f"step:{step}") == [KILLED, KILLED]
-        assert two(root) == [0, 0]
-        assert told(root) == pair
+        assert two(root, f"step:{step}", f"step:{step}", epochs=10) == [KILLED, KILLED]
+        assert two(root, epochs=10) == [0, 0]
+        assert told(root) == told(whole)
 
 
 def test_two_processes_stop_together_at_a_bad_example(tmp_path: Path) -> None:
@@ -286,7 +275,7 @@ def test_two_processes_stop_together_at_a_bad_example(tmp_path: Path) -> None:
 
 
 def test_one_process_cannot_go_on_with_the_run_of_two(tmp_path: Path) -> None:
-    assert two(tmp_path, fault="step:7") == [KILLED, KILLED]
+    assert two(tmp_path, "step:7", "step:7") == [KILLED, KILLED]
     assert run(tmp_path) == 2
     assert "expected setup.ranks = 2; got 1" in Path(f"{tmp_path}.log").read_text()
 

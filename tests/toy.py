@@ -4,7 +4,6 @@ Reads nothing. Does: fits a small net, with dropout, batch statistics and draws 
 global generators, to 48 examples. Writes: a run folder, where it is told.
 """
 
-import hashlib
 import json
 import os
 import random
@@ -20,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from training.batches import _ahead
-from training.checkpoint import Checkpoints, load
+from training.checkpoint import Checkpoints
 from training.engine import Result, fit
 from training.ranks import Ranks, joined
 from training.run import Run, main, opened
@@ -119,28 +118,6 @@ def toy(root: str, *, fault: str = "", ahead: bool = False, bad: int = -1, threa
                 train(run, settings, data, ranks)
 
     return main(work)
-
-
-def told(root: Path, name: str = "a") -> tuple[str, list[Any]]:
-    """sha256 of all that was learnt, and the metrics; both without clock times."""
-    folder = root / "runs" / "toy" / name
-    tree = load(Checkpoints(folder).all()[-1])
-    tree.pop("seconds")
-    rows = Run(folder, {"config": {}, "setup": {"threads": 1}}).metrics()
-    result = hashlib.sha256()
-    _hash(tree, result)
-    return result.hexdigest(), [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
-
-
-def _hash(value: Any, result: Any) -> None:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            result.update(repr(key).encode())
-            _hash(item, result)
-    elif isinstance(value, Tensor):
-        result.update(f"{value.dtype} {tuple(value.shape)}".encode() + value.numpy().tobytes())
-    else:
-        result.update(repr(value).encode())
 
 
 if __name__ == "__main__":
