@@ -19,6 +19,10 @@ REPO = Path(__file__).resolve().parent.parent
 RATE = 16000
 VOICES = 4
 ASKED = ("DATA", "RECIPE", "LAYOUT", "ROLE", "SPLITS", "JOBS", "MAX_RAM", "MAX_REJECTED")
+TRAINING = (
+    "PROFILE", "ARCH", "EPOCHS", "BUDGET", "SEED", "RUN", "INIT", "CHECKPOINT", "ON", "LIMIT",
+    "IN", "OUT", "PROCESSES",
+)  # fmt: skip
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 MIX = """\
@@ -148,8 +152,8 @@ def _text(value: Any) -> Any:
 
 
 def environment(env: dict[str, str] | None = None) -> dict[str, str]:
-    """This process' environment without what would steer the pipeline, plus `env`."""
-    dropped = {*ASKED, "ARTIFACTS", "MELMILL_FAULT"}
+    """This process' environment without what would steer the commands, plus `env`."""
+    dropped = {*ASKED, *TRAINING, "ARTIFACTS", "MELMILL_FAULT"}
     found = {name: value for name, value in os.environ.items() if name not in dropped}
     found |= dict.fromkeys(ONE_THREAD, "1") | {"PYTHONDONTWRITEBYTECODE": "1"}
     found["PYTHONPATH"] = os.fspath(REPO)

@@ -4,7 +4,9 @@ Reads a copy of the checkout. Does: runs make there with an environment that is 
 one), so that nothing is installed. Writes in pytest's folders.
 """
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,10 +21,11 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is no
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Makefile and the pipeline, with this Python behind a stamp that says it is complete."""
+    """The Makefile and the code, with this Python behind a stamp that says it is complete."""
     root = tmp_path_factory.mktemp("make") / "checkout"
     ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(corpus.REPO / "pipeline", root / "pipeline", ignore=ignored)
+    for package in ("pipeline", "training"):
+        shutil.copytree(corpus.REPO / package, root / package, ignore=ignored)
     shutil.copytree(corpus.REPO / ".ci", root / ".ci")
     shutil.copy(corpus.REPO / "Makefile", root)
     (root / "venv" / "bin").mkdir(parents=True)
@@ -30,7 +33,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     python.chmod(0o755)
     (root / "venv" / "core.stamp").touch()
-    (root / "venv" / "dev.stamp").touch()
+    for stamp in ("dev", "torch"):
+        (root / "venv" / f"{stamp}.stamp").touch()
     corpus.small_corpus(root.parent / "data")
     corpus.recipes(root.parent / "recipes")
     return root
@@ -67,6 +71,7 @@ def test_features_then_nothing_then_verify(checkout: Path, tmp_path: Path) -> No
     done = make(checkout, "resume", f"ARTIFACTS={artifacts}")
     assert done.returncode == 0, done.stderr
     assert "nothing to do: all of it stands" in done.stdout
+    assert "no run to go on with" in done.stderr  # said, and no reason to fail
 
 
 def test_many_stages_at_once(checkout: Path, tmp_path: Path) -> None:
@@ -151,5 +156,93 @@ def test_a_failed_stage_stops_the_next(checkout: Path, tmp_path: Path) -> None:
 
 def test_help_names_every_target(checkout: Path) -> None:
     told = make(checkout, "help").stdout
-    for target in ("features", "scan", "decode", "shards", "verify", "resume", "test", "clean"):
-        assert f"make {target}" in told
+    text = (corpus.REPO / "Makefile").read_text()
+    targets = {name for row in re.findall(r"^\.PHONY: (.*)$", text, re.M) for name in row.split()}
+    assert {"features", "train-denoiser", "evaluate", "denoise", "export", "test"} <= targets
+    for target in targets - {"help", "format"}:
+        assert re.search(rf"^  make {target} +\S", told, re.M), target
+
+
+# ------------------------------------------------------------------ training
+
+TOLD = {*corpus.ASKED, *corpus.TRAINING}
+
+
+@pytest.fixture(scope="module")
+def stub(checkout: Path) -> Path:
+    """An environment whose python and torchrun only say how they were called."""
+    code = "import json, os, sys; print(json.dumps([sys.argv[1:], dict(os.environ)]))"
+    for name in ("python", "torchrun"):
+        path = checkout / "stub" / "bin" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/bin/sh\nexec '{sys.executable}' -c '{code}' {name} \"$@\"\n")
+        path.chmod(0o755)
+    for stamp in ("core", "torch"):
+        (checkout / "stub" / f"{stamp}.stamp").touch()
+    return checkout
+
+
+Call = tuple[str, dict[str, str]]
+
+
+def calls(checkout: Path, target: str, **told: str) -> list[Call]:
+    """What make started: the command, and what it was told."""
+    given = [f"{name}={value}" for name, value in told.items()]
+    done = make(checkout, target, "VENV=stub", *given)
+    assert done.returncode == 0, done.stderr
+    assert not (checkout / "pwn").exists()
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    return [(" ".join(argv), {n: env[n] for n in TOLD if env.get(n)}) for argv, env in found]
+
+
+ODD = 'it\'s "so" $(touch pwn) #x'
+TRAIN = "-m training.denoiser train"
+
+
+def test_training_makes_its_shards_first(stub: Path) -> None:
+    told = {"RUN": "a b", "DATA": ODD, "INIT": ODD, "PROFILE": "best", "EPOCHS": "3"}
+    features, train = calls(stub, "train-denoiser", **told)
+    default = {"RECIPE": "denoise-speech-snr"}
+    assert features == ("python -m pipeline features --as-before", told | default)
+    assert train == (f"python {TRAIN}", told)
+    features, train = calls(stub, "train-denoiser", RECIPE=f"{ODD}.toml")
+    assert features[1] == train[1] == {"RECIPE": f"{ODD}.toml"}
+
+
+def test_training_on_several_processes(stub: Path) -> None:
+    _, train = calls(stub, "train-denoiser", PROCESSES="2", RUN=ODD)
+    assert train == (f"torchrun --nproc-per-node 2 {TRAIN}", {"RUN": ODD, "PROCESSES": "2"})
+    assert calls(stub, "train-denoiser", PROCESSES="1")[1][0] == f"python {TRAIN}"
+    assert calls(stub, "train-denoiser", PROCESSES="")[1][0] == f"python {TRAIN}"
+    wrong = calls(stub, "train-denoiser", PROCESSES="2; touch pwn")[1][0]
+    assert wrong == f"torchrun --nproc-per-node 2; touch pwn {TRAIN}"
+
+
+def test_a_training_that_lacks_its_shards_does_not_begin(checkout: Path, tmp_path: Path) -> None:
+    known = asked(checkout, tmp_path / "a", DATA=str(tmp_path / "no"))
+    done = make(checkout, "train-denoiser", *known)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0].endswith("no such folder. Give DATA=a folder of recordings")
+    assert len(done.stderr.splitlines()) == 2  # the second is make's own
+
+
+def test_resume_goes_on_with_shards_then_with_training(stub: Path) -> None:
+    plain = ["python -m pipeline resume", "python -m training.resume"]
+    assert [command for command, _ in calls(stub, "resume")] == plain
+    assert [command for command, _ in calls(stub, "resume", RUN="")] == plain
+    told = {"RUN": ODD, "CHECKPOINT": "step 12"}
+    assert calls(stub, "resume", **told) == [("python -m training.resume", told)]
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("evaluate", {"RUN": "a, b", "ON": ODD, "LIMIT": "5"}),
+        ("denoise", {"IN": ODD, "OUT": "-rf ~ *", "RUN": "a b"}),
+        ("analyze", {"RUN": ODD}),
+        ("export", {"RUN": ODD}),
+    ],
+)
+def test_what_is_done_with_a_run(stub: Path, target: str, told: dict[str, str]) -> None:
+    assert calls(stub, target, **told) == [(f"python -m training.denoiser {target}", told)]
+    assert calls(stub, target) == [(f"python -m training.denoiser {target}", {})]

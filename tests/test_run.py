@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from training import durable, run
+from training import durable, run, runs
 from training.errors import Changed, Damaged, Diverged, Interrupted, RunError
 from training.index import DataError
 
@@ -95,27 +95,27 @@ def test_another_process_cannot_work_on_it(tmp_path: Path) -> None:
         assert done.returncode == 1
         assert "another process works on this run" in done.stderr
         with pytest.raises(RunError, match="no run to go on with"):
-            run.last_interrupted(tmp_path)  # it is not interrupted: it runs
+            runs.last_interrupted(tmp_path)  # it is not interrupted: it runs
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_last_interrupted_run(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no run to go on with"):
-        run.last_interrupted(tmp_path)
+        runs.last_interrupted(tmp_path)
     a, b, c = (begin(tmp_path, name=name) for name in "abc")
-    assert run.last_interrupted(tmp_path) == c
+    assert runs.last_interrupted(tmp_path) == c
     begin(tmp_path, name="a")
-    assert run.last_interrupted(tmp_path) == a
+    assert runs.last_interrupted(tmp_path) == a
     with run.opened(tmp_path, "toy", CONFIG, DATA, name="a") as opened:
         opened.mark("finished")
         assert opened.finished
     begin(tmp_path, name="a")  # looking at it does not make it unfinished
-    assert run.last_interrupted(tmp_path) == c
+    assert runs.last_interrupted(tmp_path) == c
     (c / "state.json").unlink()  # killed before it was written
-    assert run.last_interrupted(tmp_path) == b
+    assert runs.last_interrupted(tmp_path) == b
     with pytest.raises(RunError, match="no run"):
-        run.last_interrupted(tmp_path, "other")
+        runs.last_interrupted(tmp_path, "other")
 
 
 def test_metrics_are_cut_to_what_the_checkpoint_knows(

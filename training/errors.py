@@ -22,6 +22,10 @@ class Damaged(RunError):
     """A file of the run does not hold what was written into it."""
 
 
+class Nothing(RunError):
+    """There is no run to work on."""
+
+
 class Changed(RunError):
     """The run is asked to go on with another recipe, data or configuration."""
 

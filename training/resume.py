@@ -9,8 +9,9 @@ import os
 import sys
 from pathlib import Path
 
-from training.errors import RunError
-from training.run import last_interrupted, main, read_config, say
+from training.errors import Nothing, RunError
+from training.run import main, read_config, say
+from training.runs import last_interrupted, named
 
 MODELS = {"denoiser": "training.denoiser.__main__"}  # model -> the module whose `resume` goes on
 
@@ -18,28 +19,23 @@ MODELS = {"denoiser": "training.denoiser.__main__"}  # model -> the module whose
 def resume() -> None:
     root = Path(os.environ.get("ARTIFACTS") or "artifacts")
     run, checkpoint = os.environ.get("RUN", ""), os.environ.get("CHECKPOINT", "")
-    if run:
-        folder = _named(root, run)
-    elif checkpoint:
+    if checkpoint and not run:
         raise RunError("a checkpoint of no run", "CHECKPOINT", do="say RUN= too")
-    else:
-        folder = last_interrupted(root)
+    try:
+        folder = named(root, run) if run else last_interrupted(root)
+    except Nothing as nothing:  # the shards may have been all there was to go on with
+        say(str(nothing))
+        return
     model = read_config(folder)["model"]
     if model not in MODELS:
         raise RunError("a run of an unknown model", folder, ", ".join(MODELS), model)
+    try:
+        script = importlib.import_module(MODELS[model])
+    except ModuleNotFoundError as missing:
+        do = "run make torch, then make resume"
+        raise RunError(f"{missing.name} is not installed", folder, do=do) from missing
     say(f"going on with {folder}")
-    importlib.import_module(MODELS[model]).resume(folder, checkpoint)
-
-
-def _named(root: Path, run: str) -> Path:
-    """`name` or `model/name`."""
-    runs = root / "runs"
-    found = [path.parent for path in sorted(runs.glob("*/*/config.json"))]
-    meant = [folder for folder in found if run in (folder.name, str(folder.relative_to(runs)))]
-    if len(meant) == 1:
-        return meant[0]
-    known = ", ".join(str(folder.relative_to(runs)) for folder in found)
-    raise RunError("several such runs" if meant else "no such run", runs, f"one of {known}", run)
+    script.resume(folder, checkpoint)
 
 
 if __name__ == "__main__":

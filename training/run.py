@@ -2,8 +2,7 @@
 
 Reads and writes: ``config.json`` (model, configuration, data keys, threads, ranks, versions),
 ``state.json`` (unfinished or finished), ``metrics.jsonl``, ``.lock``. Does: starts a run or goes
-on with it, refuses to go on with anything else than it began with, finds the last interrupted one.
-Knows no framework.
+on with it, refuses to go on with anything else than it began with. Knows no framework.
 """
 
 import contextlib
@@ -17,6 +16,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import click
 
 from training import durable
 from training.errors import Changed, Damaged, RunError
@@ -38,6 +39,12 @@ def main(work: Callable[[], object]) -> int:
     except (RunError, DataError) as err:
         say(str(err))
         return int(getattr(err, "exit_code", 1))
+    except click.ClickException as err:
+        say(" ".join(err.format_message().split()))
+        return 2
+    except OSError as err:
+        say(str(err))
+        return 1
     except KeyboardInterrupt:
         say("interrupted")
         return 130
@@ -164,32 +171,6 @@ def read_state(folder: Path) -> dict[str, Any]:
     return durable.read_json(path) if path.exists() else {"state": "unfinished", "opened": 0.0}
 
 
-def last_interrupted(root: Path, model: str = "*") -> Path:
-    """The folder of the unfinished run that was opened last and that no process works on."""
-    found = []
-    for path in sorted((root / "runs").glob(f"{model}/*/config.json")):
-        state = read_state(path.parent)
-        if state["state"] == "unfinished" and not _held(path.parent):
-            found.append((state["opened"], path.parent))
-    if not found:
-        raise RunError("no run to go on with", root / "runs", do="start one with make train-...")
-    return max(found)[1]
-
-
-def last_opened(root: Path, model: str) -> Path:
-    """The folder of the finished run that was worked on last."""
-    found = []
-    for path in sorted((root / "runs" / model).glob("*/config.json")):
-        state = read_state(path.parent)
-        if state["state"] == "finished":
-            found.append((state["opened"], path.parent))
-    if not found:
-        raise RunError(
-            f"no finished run of a {model}", root / "runs", do=f"start one with make train-{model}"
-        )
-    return max(found)[1]
-
-
 def _compare(folder: Path, known: dict[str, Any], now: dict[str, Any]) -> None:
     changed = differences(known, now)
     if changed:
@@ -225,7 +206,8 @@ def _lock(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _held(folder: Path) -> bool:
+def held(folder: Path) -> bool:
+    """Whether a process works on the run."""
     try:
         with _lock(folder):
             return False

@@ -18,10 +18,11 @@ import click
 from training.denoiser import report
 from training.denoiser.files import denoise_path, exit_code
 from training.denoiser.profiles import PROFILES, chosen
-from training.denoiser.train import MODEL, Trained, configuration, folder_of, train, trained
-from training.errors import RunError
+from training.denoiser.train import MODEL, Trained, configuration, train, trained
+from training.errors import Changed
 from training.ranks import joined
-from training.run import last_opened, main, read_config, say
+from training.run import main, read_config, say
+from training.runs import last_opened, named
 
 _option = functools.partial(click.option, show_envvar=True)
 _artifacts = _option("--artifacts", envvar="ARTIFACTS", default="artifacts", show_default=True)
@@ -76,11 +77,11 @@ def _train(root: Path, config: dict[str, Any], name: str, checkpoint: int = -1) 
 
 def resume(folder: Path, checkpoint: str = "") -> None:
     """Go on with a run from its newest checkpoint, or from the one of a step."""
-    steps = re.sub(r"\D", "", checkpoint)
-    if checkpoint and not steps:
-        raise RunError("not a checkpoint", "CHECKPOINT", "a step, such as 1200", checkpoint)
+    steps = re.fullmatch(r"(?:.*step-)?(\d+)(?:-best)?(?:\.ckpt)?|", checkpoint)
+    if not steps:
+        raise Changed("not a checkpoint", "CHECKPOINT", "a step, such as 1200", checkpoint)
     root, name = folder.parents[2], folder.name
-    _train(root, read_config(folder)["config"], name, int(steps or -1))
+    _train(root, read_config(folder)["config"], name, int(steps[1] or -1))
 
 
 @cli.command("evaluate")
@@ -116,7 +117,9 @@ def analyze_command(artifacts: str, run: str) -> None:
 @_option("--out", "target", envvar="OUT", required=True, help="Where the clean ones go.")
 def denoise_command(artifacts: str, run: str, source: str, target: str) -> None:
     """Clean recordings of any length, rate and number of channels."""
-    (one,) = _runs(Path(artifacts), run)
+    one, *others = _runs(Path(artifacts), run)
+    if others:
+        raise Changed("one denoiser at a time", "RUN", "one name", run)
     say(f"with {one.folder}")
     sys.exit(exit_code(denoise_path(one.net, one.rate, Path(source), Path(target))))
 
@@ -131,23 +134,27 @@ def export_command(artifacts: str, run: str) -> None:
 
 
 def recipes(text: str) -> list[str]:
-    """Names of recipes from names and .toml files."""
-    words = [text] if os.path.isfile(text) else list(filter(None, re.split(r"[,\s]+", text)))
-    return [_named(word) for word in words]
+    """Names of recipes from names and .toml files, each once."""
+    words = [text] if os.path.isfile(text) else _words(text)
+    return list(dict.fromkeys(map(_name, words)))
 
 
-def _named(word: str) -> str:
+def _words(text: str) -> list[str]:
+    return list(filter(None, re.split(r"[,\s]+", text)))
+
+
+def _name(word: str) -> str:
     if not word.endswith(".toml"):
         return word
     try:
         return str(tomllib.loads(Path(word).read_text("utf-8"))["name"])
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError) as error:
-        raise RunError("no recipe with a name", word, got=error) from error
+        raise Changed("not a recipe with a name", word, got=error) from error
 
 
 def _folders(root: Path, run: str) -> list[Path]:
-    names = list(filter(None, re.split(r"[,\s]+", run)))
-    return [folder_of(root, name) for name in names] or [last_opened(root, MODEL)]
+    folders = [named(root, name, MODEL) for name in _words(run)] or [last_opened(root, MODEL)]
+    return list(dict.fromkeys(folders))
 
 
 def _runs(root: Path, run: str) -> list[Trained]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from training import durable
-from training.denoiser import plots as plots
+from training.denoiser import plots
 from training.denoiser.card import card
 from training.denoiser.evaluate import matrix, measure
 from training.denoiser.export import TOLD, export
@@ -22,6 +22,8 @@ from training.denoiser.summary import Summary, save, summary
 from training.denoiser.systems import ours
 from training.denoiser.table import matrix_table, table
 from training.denoiser.train import Trained, indexes_of
+from training.errors import RunError
+from training.facts import FREE
 from training.index import DataError, Index, load_index
 from training.run import read_config, read_metrics, say
 
@@ -30,27 +32,43 @@ MATRIX = "matrix"
 
 
 def whole(run: Trained, artifacts: Path) -> str:
-    """Everything, at the end of a run; returns what to print."""
-    indexes = indexes_of(artifacts, run.facts["config"]["recipes"])
-    _measured([run], indexes, 0)
-    for index in indexes:
-        page = listen(ours(run.net, run.rate), index, run.folder / f"listen-{index.name}")
-        say(f"listen: {page}")
+    """Everything, at the end of a run; returns what to print. What cannot be measured is told after
+    all else is made: the run is finished all the same."""
+    try:
+        indexes = indexes_of(artifacts, run.facts["config"]["recipes"])
+        _measured([run], indexes, 0)
+        for index in indexes:
+            page = listen(ours(run.net, run.rate), index, run.folder / f"listen-{index.name}")
+            say(f"listen: {page}")
+    except (RunError, DataError) as error:
+        say(redrawn(run.folder))
+        what = f"the run is finished, but not measured ({error})"
+        do = f"mend that, then make evaluate RUN={run.folder.name}"
+        raise RunError(what, run.folder, do=do) from error
     return redrawn(run.folder)
 
 
 def evaluation(
     runs: Sequence[Trained], on: Sequence[str], artifacts: Path, *, limit: int = 0
 ) -> str:
-    """One run, or several of one kind, on each recipe; with several recipes, or runs of several
-    kinds, also the table of each on each."""
+    """One run, or several that differ in their seed alone, on each recipe; with several recipes, or
+    runs of several kinds, also the table of each on each."""
     names = on or list(dict.fromkeys(n for run in runs for n in run.facts["config"]["recipes"]))
     indexes = indexes_of(artifacts, names)
-    trained_on = {tuple(run.facts["config"]["recipes"]) for run in runs}
-    told = _measured(runs, indexes, limit) if len(trained_on) == 1 else ""
-    if len(trained_on) > 1 or len(indexes) > 1:
+    kinds = {_kind(run) for run in runs}
+    told = _measured(runs, indexes, limit) if len(kinds) == 1 else ""
+    if len(kinds) > 1 or len(indexes) > 1:
         told += ("\n" if told else "") + _crossed(runs, indexes, limit)
+    for run in runs:
+        redrawn(run.folder)
     return told
+
+
+def _kind(run: Trained) -> str:
+    """What a run began with, its seed and the run it started from aside."""
+    config = run.facts["config"]
+    settings = {k: v for k, v in config["settings"].items() if k not in {"seed", *FREE}}
+    return durable.digest({**config, "settings": settings, "init": "init" in config})
 
 
 def _measured(runs: Sequence[Trained], indexes: Sequence[Index], limit: int) -> str:
@@ -59,6 +77,7 @@ def _measured(runs: Sequence[Trained], indexes: Sequence[Index], limit: int) -> 
         say(line)
     tables = []
     for index in indexes:
+        _warn(runs, index)
         rows = measure({OURS: ours(runs[0].net, runs[0].rate), **peers()}, index, limit=limit)
         for row in rows:
             row["run"] = runs[0].folder.name if row["system"] == OURS else ""
@@ -71,9 +90,17 @@ def _measured(runs: Sequence[Trained], indexes: Sequence[Index], limit: int) -> 
         told = summary(rows, OURS)
         for run in runs:
             save(rows, told, run.folder)
-            plots.gains(told, run.folder / f"gains-{index.name}.png")
         tables.append(table(told))
     return "\n".join(tables)
+
+
+def _warn(runs: Sequence[Trained], index: Index) -> None:
+    for run in runs:
+        if run.facts["data"].get(index.name, index.key) != index.key:
+            say(
+                f"WARNING: {index.folder}: built anew since {run.folder.name} was trained, which "
+                "may have heard what is in the test split now"
+            )
 
 
 def _crossed(runs: Sequence[Trained], indexes: Sequence[Index], limit: int) -> str:
@@ -81,7 +108,6 @@ def _crossed(runs: Sequence[Trained], indexes: Sequence[Index], limit: int) -> s
     cells = matrix(nets, {index.name: index for index in indexes}, limit=limit)
     for run in runs:
         durable.write_json(run.folder / f"{MATRIX}.json", {"gains": cells})
-        plots.matrix(cells, run.folder / f"{MATRIX}.png")
     return matrix_table(cells)
 
 

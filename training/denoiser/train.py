@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from training import engine
 from training.batches import Share
-from training.checkpoint import Checkpoints, load, weights
+from training.checkpoint import HASH, Checkpoints, load, weights
 from training.denoiser.loss import make_loss
 from training.denoiser.metrics import si_sdr_gain
 from training.denoiser.net import Denoiser, encoder_parameters, make_net
@@ -24,9 +24,10 @@ from training.denoiser.profiles import Profile, profile_of
 from training.denoiser.systems import at_rate
 from training.errors import Changed
 from training.index import DataError, Index, load_index
-from training.learner import Batch
+from training.learner import Batch, Loss
 from training.ranks import Ranks
-from training.run import Run, opened, read_config
+from training.run import opened, read_config
+from training.runs import named
 from training.torch_data import Mixtures, count, pairs
 
 MODEL = "denoiser"
@@ -62,12 +63,35 @@ def configuration(
     artifacts: Path, recipes: Sequence[str], profile: Profile, init: str
 ) -> dict[str, Any]:
     """What determines a new run's weights, with its data's keys."""
+    if not recipes:
+        raise Changed("no recipe", "RECIPE", "names or .toml files")
     rates = [int(index.recipe["audio"]["rate"]) for index in indexes_of(artifacts, recipes)]
     config = {**profile.config(), "recipes": list(recipes), "rate": min(rates)}
     if init:
-        digest = Checkpoints(folder_of(artifacts, init)).best().read_bytes()[-32:].hex()
-        config["init"] = {"run": init, "checkpoint": digest}
+        config["init"] = _start(named(artifacts, init, MODEL), profile.arch, min(rates))
     return config
+
+
+def _start(folder: Path, arch: str, rate: int) -> dict[str, str]:
+    """The run to start from, and its weights' hash; refused when they do not fit the network."""
+    facts = read_config(folder)["config"]
+    shapes = [
+        {name: tuple(t.shape) for name, t in make_net(*one).state_dict().items()}
+        for one in ((arch, rate), (facts["arch"], facts["rate"]))
+    ]
+    if shapes[0] != shapes[1]:
+        raise Changed(
+            "a network of another shape to start from",
+            folder,
+            f"{arch} for {rate} Hz",
+            f"{facts['arch']} for {facts['rate']} Hz",
+            "give ARCH= as there; a spec net starts from one of its own rate, a unet from any",
+        )
+    return {"run": folder.name, "checkpoint": _hash(folder)}
+
+
+def _hash(folder: Path) -> str:
+    return Checkpoints(folder).best().read_bytes()[-HASH:].hex()
 
 
 def indexes_of(artifacts: Path, recipes: Sequence[str]) -> list[Index]:
@@ -77,44 +101,41 @@ def indexes_of(artifacts: Path, recipes: Sequence[str]) -> list[Index]:
 def train(
     artifacts: Path, config: Mapping[str, Any], name: str, ranks: Ranks, *, checkpoint: int = -1
 ) -> tuple[Path, engine.Result] | None:
-    """Train to the end, from wherever the run is; None on all processes but the first."""
+    """Train to the end, from wherever the run is; None on all processes but the first.
+
+    What cannot be trained from is found before there is a run.
+    """
     indexes = indexes_of(artifacts, config["recipes"])
+    settings = profile_of(config).settings
+    parts = _parts(config, indexes, ranks)
     if not ranks.first:
-        _fit(artifacts, config, indexes, None, ranks)
+        engine.fit(*parts, None, settings, ranks)
         return None
     data = {index.name: index.key for index in indexes}
     with opened(artifacts, MODEL, config, data, name=name, ranks=ranks.world) as run:
         if checkpoint >= 0:
             Checkpoints(run.folder).go_back(checkpoint)
             run.mark("unfinished")
-        return run.folder, _fit(artifacts, config, indexes, run, ranks)
+        if config.get("init") and not Checkpoints(run.folder).all():
+            _begin_from(parts[0], folder_of(artifacts, config["init"]["run"]), config["init"])
+        return run.folder, engine.fit(*parts, run, settings, ranks)
 
 
-def _fit(
-    artifacts: Path,
-    config: Mapping[str, Any],
-    indexes: Sequence[Index],
-    run: Run | None,
-    ranks: Ranks,
-) -> engine.Result:
+def _parts(
+    config: Mapping[str, Any], indexes: Sequence[Index], ranks: Ranks
+) -> tuple[nn.Module, torch.optim.Optimizer, Loss, engine.Data, engine.Validate]:
+    """What the engine is given; the first process's weights become those of all."""
     profile, rate = profile_of(config), int(config["rate"])
     torch.manual_seed(profile.settings.seed)
-    net = make_net(profile.arch, rate)
-    init = config.get("init")
-    if init:
-        _begin_from(net, folder_of(artifacts, init["run"]), profile.arch, rate)
-    net = net.to(ranks.device)
+    net = make_net(profile.arch, rate).to(ranks.device)
     loss = make_loss(profile.loss, rate).to(ranks.device)
-    share = Share(ranks.rank, ranks.world)
     data = Mixtures(
         indexes, profile.batch, seed=profile.settings.seed, online=profile.online, rate=rate,
-        share=share,
+        share=Share(ranks.rank, ranks.world),
     )  # fmt: skip
-    validation = Validation(indexes, rate, loss) if ranks.first else None
-    optimizer = _optimizer(profile, net, frozen=bool(init))
-    return engine.fit(
-        net, optimizer, Objective(loss), data, validation or _nothing, run, profile.settings, ranks
-    )
+    validation = Validation(indexes, rate, loss) if ranks.first else _nothing
+    optimizer = _optimizer(profile, net, frozen="init" in config)
+    return net, optimizer, Objective(loss), data, validation
 
 
 def _nothing(net: nn.Module) -> Mapping[str, float]:
@@ -135,17 +156,11 @@ def _optimizer(profile: Profile, net: nn.Module, *, frozen: bool) -> torch.optim
     return torch.optim.AdamW(groups, rate, betas=(0.9, 0.99), weight_decay=DECAY)
 
 
-def _begin_from(net: nn.Module, folder: Path, arch: str, rate: int) -> None:
+def _begin_from(net: nn.Module, folder: Path, init: Mapping[str, str]) -> None:
     other = trained(folder)
-    was = (other.facts["config"]["arch"], other.rate)
-    same = {name: tuple(t.shape) for name, t in net.state_dict().items()}
-    if same != {name: tuple(t.shape) for name, t in other.net.state_dict().items()}:
+    if _hash(folder) != init["checkpoint"]:
         raise Changed(
-            "a network of another shape to start from",
-            folder,
-            f"{arch} for {rate} Hz",
-            f"{was[0]} for {was[1]} Hz",
-            "give ARCH= as there; a spec net starts from one of its own rate, a unet from any",
+            "the run to start from has learnt more since", folder, do="name a new run with RUN="
         )
     net.load_state_dict(other.net.state_dict())
 
@@ -167,9 +182,8 @@ class Objective:
 def _gain(estimate: Tensor, noisy: Tensor, clean: Tensor) -> Tensor:
     """dB, the mean over examples that hold both speech and noise; 0 when there are none."""
     counts = (clean.square().mean(-1) > QUIET**2) & ((noisy - clean).square().mean(-1) > QUIET**2)
-    if not counts.any():
-        return noisy.new_zeros(())
-    return (_ratio(estimate[counts], clean[counts]) - _ratio(noisy[counts], clean[counts])).mean()
+    gains = _ratio(estimate, clean) - _ratio(noisy, clean)  # nan where there is silence
+    return torch.where(counts, gains, 0.0).sum() / counts.sum().clamp(min=1)
 
 
 def _ratio(wave: Tensor, clean: Tensor) -> Tensor:
