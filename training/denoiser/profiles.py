@@ -66,7 +66,7 @@ PROFILES = {
     # Two cores, the demo corpus, a few minutes: the whole path with a model that helps.
     "demo": Profile(
         "spec", "composite-sdr", 16, "adamw", Online(),
-        replace(_LONG, epochs=40, rate=2e-3, warmup=50, ema=0.99, precision="float32"),
+        replace(_LONG, epochs=30, rate=2e-3, warmup=50, ema=0.99, precision="float32"),
     ),
     # One machine without a GPU, some hours, real voices.
     "small": Profile(
