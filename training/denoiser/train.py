@@ -34,6 +34,7 @@ MODEL = "denoiser"
 HEARD = 25  # mixtures validated at once
 VALID = 300  # mixtures that an epoch is judged by, over all recipes; 100 MB at 22.05 kHz
 DECAY = 0.01  # AdamW's
+MIXERS = 4  # threads that mix beside a GPU; on a CPU they would only take time from the network
 QUIET = 1e-4  # level of a clean wave below which a gain says nothing, -80 dBFS
 
 
