@@ -1,0 +1,98 @@
+"""Small denoising recipes, and the denoiser's commands in this process, as make calls them.
+
+Reads nothing. Does: builds recipes of two rates from a corpus of seconds, runs commands with the
+variables that make exports. Writes: shards and runs, where it is told.
+"""
+
+import contextlib
+import functools
+import io
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+from tests import corpus, here
+from training import resume
+from training.denoiser import __main__ as script
+from training.denoiser import report
+from training.denoiser.evaluate import measure
+from training.run import main
+
+LOW, HIGH = "tiny-mix", "tiny-high"  # 8 and 16 kHz
+TEXTS = (
+    corpus.MIX,
+    here.changed(
+        corpus.MIX, name=HIGH, mix__kind="level", mix__values=[0.01, 0.1], audio__rate=16000,
+        window__samples=8192, window__hop=8192,
+    ),
+    corpus.CLASSES,
+)  # fmt: skip
+
+
+def build(root: Path) -> Path:
+    """The shards, to be read only: LOW and HIGH have 66 mixtures to train with, 38 and 28 more."""
+    data = corpus.small_corpus(root / "data", 24)
+    here.features(data, root / "artifacts", corpus.recipes(root, *TEXTS))
+    return root / "artifacts"
+
+
+def fresh(shards: Path, folder: Path) -> Path:
+    """Artifacts with those shards and no run."""
+    folder.mkdir()
+    for name in (LOW, HIGH, "tiny-classes"):
+        (folder / name).symlink_to(shards / name)
+    return folder
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+def told(command: str, artifacts: Path, *options: str, **variables: str) -> Told:
+    """A command by what make exports: every variable, empty where nobody said it."""
+    known = dict.fromkeys(corpus.TRAINING, "") | {"ARTIFACTS": os.fspath(artifacts), "RECIPE": ""}
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.dict(os.environ, known | variables),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        code = _code(command, options)
+    assert "Traceback" not in err.getvalue()
+    return Told(code, out.getvalue(), err.getvalue())
+
+
+def _code(command: str, options: tuple[str, ...]) -> int:
+    try:
+        if command == "resume":
+            return main(resume.resume)
+        return main(lambda: script.cli.main([command, *options], standalone_mode=False))
+    except SystemExit as stop:
+        return int(stop.code or 0)
+
+
+@contextlib.contextmanager
+def quick() -> Iterator[None]:
+    """Without the scores and the other denoisers, which take minutes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "measure", functools.partial(measure, perceptual=False))
+        patch.setattr(report, "peers", dict)
+        patch.setattr(report, "absent", list)
+        yield
+
+
+def process(root: str, *, command: str = "train", fault: str = "", **variables: str) -> int:
+    """A command without its report in a process of its own; see tests.trainings."""
+    os.environ.update(dict.fromkeys(corpus.TRAINING, "") | variables)
+    os.environ.update({"MELMILL_FAULT": fault, "ARTIFACTS": root})
+    report.whole = lambda run, artifacts: ""  # type: ignore[assignment]
+    return _code(command, ())
