@@ -20,7 +20,8 @@ from training.checkpoint import Checkpoints, load
 from training.run import Run
 
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["torch._dynamo", "tqdm"])  # an optimizer needs it: 2 s
+# What takes seconds to import; an optimizer needs torch._dynamo.
+SERVER.set_forkserver_preload(["torch._dynamo", "tests.toy", "training.denoiser.train"])
 KILLED = -signal.SIGKILL
 Script = Callable[..., int]  # (folder, **options) -> exit code; a function of a module
 
@@ -38,7 +39,7 @@ def start(script: Script, root: Path, env: dict[str, str], **options: Any) -> An
     return process
 
 
-def ended(process: Any, seconds: float = 60.0) -> int | None:
+def ended(process: Any, seconds: float = 120.0) -> int | None:
     """Its exit code; none, and no more of it, when it hangs."""
     process.join(seconds)
     code: int | None = process.exitcode
