@@ -17,7 +17,7 @@ DENOISER = -m training.denoiser
 # Values reach the commands through the environment, as they were typed: neither make nor the shell
 # looks inside them.
 ASKED := DATA RECIPE LAYOUT ROLE SPLITS JOBS MAX_RAM MAX_REJECTED ARTIFACTS
-ASKED += PROFILE ARCH EPOCHS BUDGET SEED RUN INIT CHECKPOINT ON LIMIT IN OUT PROCESSES
+ASKED += PROFILE ARCH EPOCHS BUDGET SEED RUN INIT CHECKPOINT ON LIMIT DNSMOS IN OUT PROCESSES
 $(foreach v,$(ASKED),$(if $(filter undefined,$(origin $(v))),,$(eval override $(v) := $$(value $(v)))))
 export $(ASKED)
 
@@ -25,7 +25,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 	@echo "  of data:     DATA=folder RECIPE=name|file.toml LAYOUT= ROLE= SPLITS= JOBS= MAX_RAM= MAX_REJECTED= ARTIFACTS="
 	@echo "  of training: RECIPE= PROFILE=demo|small|best|classic ARCH= EPOCHS= BUDGET=8h SEED= RUN=name INIT=run PROCESSES="
-	@echo "  of a run:    RUN=name CHECKPOINT=step ON=recipe LIMIT= IN=recording OUT=cleaned"
+	@echo "  of a run:    RUN=name CHECKPOINT=step ON=recipe LIMIT= DNSMOS=no IN=recording OUT=cleaned"
 
 features: shards ## everything: from a folder of audio (or the demo corpus) to sealed shards
 

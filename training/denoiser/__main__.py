@@ -95,10 +95,16 @@ def resume(folder: Path, checkpoint: str = "") -> None:
     default=0,
     help="Mixtures of each recipe; 0 is all.",
 )
-def evaluate_command(artifacts: str, run: str, on: str, limit: int) -> None:
+@_option(
+    "--dnsmos/--no-dnsmos",
+    envvar="DNSMOS",
+    default=True,
+    help="The slowest score, where its model is installed.",
+)
+def evaluate_command(artifacts: str, run: str, on: str, limit: int, dnsmos: bool) -> None:
     """Measure beside doing nothing and the other denoisers that are installed."""
     root = Path(artifacts)
-    print(report.evaluation(_runs(root, run), recipes(on), root, limit=limit))
+    print(report.evaluation(_runs(root, run), recipes(on), root, limit=limit, dnsmos=dnsmos))
 
 
 @cli.command("analyze")

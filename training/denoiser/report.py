@@ -36,7 +36,7 @@ def whole(run: Trained, artifacts: Path) -> str:
     all else is made: the run is finished all the same."""
     try:
         indexes = indexes_of(artifacts, run.facts["config"]["recipes"])
-        _measured([run], indexes, 0)
+        _measured([run], indexes)
         for index in indexes:
             page = listen(ours(run.net, run.rate), index, run.folder / f"listen-{index.name}")
             say(f"listen: {page}")
@@ -49,14 +49,19 @@ def whole(run: Trained, artifacts: Path) -> str:
 
 
 def evaluation(
-    runs: Sequence[Trained], on: Sequence[str], artifacts: Path, *, limit: int = 0
+    runs: Sequence[Trained],
+    on: Sequence[str],
+    artifacts: Path,
+    *,
+    limit: int = 0,
+    dnsmos: bool = True,
 ) -> str:
     """One run, or several that differ in their seed alone, on each recipe; with several recipes, or
     runs of several kinds, also the table of each on each."""
     names = on or list(dict.fromkeys(n for run in runs for n in run.facts["config"]["recipes"]))
     indexes = indexes_of(artifacts, names)
     kinds = {_kind(run) for run in runs}
-    told = _measured(runs, indexes, limit) if len(kinds) == 1 else ""
+    told = _measured(runs, indexes, limit, dnsmos) if len(kinds) == 1 else ""
     if len(kinds) > 1 or len(indexes) > 1:
         told += ("\n" if told else "") + _crossed(runs, indexes, limit)
     for run in runs:
@@ -71,20 +76,22 @@ def _kind(run: Trained) -> str:
     return durable.digest({**config, "settings": settings, "init": "init" in config})
 
 
-def _measured(runs: Sequence[Trained], indexes: Sequence[Index], limit: int) -> str:
+def _measured(
+    runs: Sequence[Trained], indexes: Sequence[Index], limit: int = 0, dnsmos: bool = True
+) -> str:
     """Runs of one kind, their seeds apart, beside the others on each recipe."""
     for line in absent():
         say(line)
     tables = []
     for index in indexes:
         _warn(runs, index)
-        rows = measure({OURS: ours(runs[0].net, runs[0].rate), **peers()}, index, limit=limit)
+        first = {OURS: ours(runs[0].net, runs[0].rate), **peers()}
+        rows = measure(first, index, limit=limit, dnsmos=dnsmos)
         for row in rows:
             row["run"] = runs[0].folder.name if row["system"] == OURS else ""
         for run in runs[1:]:  # the others' answers would be the same again
-            again = measure(
-                {OURS: ours(run.net, run.rate)}, index, limit=limit, rate=rows[0]["rate"]
-            )
+            one, rate = {OURS: ours(run.net, run.rate)}, rows[0]["rate"]
+            again = measure(one, index, limit=limit, dnsmos=dnsmos, rate=rate)
             mine = [row for row in again if row["system"] == OURS]
             rows += [row | {"run": run.folder.name} for row in mine]
         told = summary(rows, OURS)
