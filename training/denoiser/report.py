@@ -19,7 +19,7 @@ from training.denoiser.export import TOLD, export
 from training.denoiser.listen import listen
 from training.denoiser.peers import absent, peers
 from training.denoiser.summary import Summary, save, summary
-from training.denoiser.systems import ours
+from training.denoiser.systems import System, ours
 from training.denoiser.table import matrix_table, table
 from training.denoiser.train import Trained, indexes_of
 from training.errors import RunError
@@ -85,12 +85,13 @@ def _measured(
     tables = []
     for index in indexes:
         _warn(runs, index)
-        first = {OURS: ours(runs[0].net, runs[0].rate), **peers()}
+        first: dict[str, System] = {OURS: ours(runs[0].net, runs[0].rate), **peers()}
         rows = measure(first, index, limit=limit, dnsmos=dnsmos)
         for row in rows:
             row["run"] = runs[0].folder.name if row["system"] == OURS else ""
         for run in runs[1:]:  # the others' answers would be the same again
-            one, rate = {OURS: ours(run.net, run.rate)}, rows[0]["rate"]
+            one: dict[str, System] = {OURS: ours(run.net, run.rate)}
+            rate = rows[0]["rate"]
             again = measure(one, index, limit=limit, dnsmos=dnsmos, rate=rate)
             mine = [row for row in again if row["system"] == OURS]
             rows += [row | {"run": run.folder.name} for row in mine]
