@@ -440,3 +440,11 @@ def test_what_is_saved_can_be_read_again(index: Index, tmp_path: Path) -> None:
     assert {r["pesq"] for r in read} == {""}
     assert {r["run"] for r in read} == {"a"}
     assert summaries.SPAN == (0.0, 15.0)
+
+
+def test_the_input_and_ours_come_first_however_a_file_orders_them(index: Index) -> None:
+    systems = {"A": identity, "melmill": less_noise}
+    told = summary(evaluate.measure(systems, index, perceptual=False))
+    told["systems"] = dict(sorted(told["systems"].items()))
+    first = [line.split()[0] for line in table(told).splitlines()[4:7]]
+    assert first == ["input", "melmill", "A"]

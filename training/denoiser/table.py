@@ -41,7 +41,7 @@ def _systems(told: Summary) -> str:
     perceptual = [s for s in PERCEPTUAL if _any(told, s)]
     head = ["", *map(_level(told), told["levels"]), "mean", "95 %", "median"]
     rows = [[*head, *map(NAMES.get, perceptual), "clean", "worst", "params", "MACs/s", "RTF"]]
-    for name, one in told["systems"].items():
+    for name, one in _ordered(told):
         gains = [_number(one["levels"][f"{x:g}"]["gain"], 1) for x in told["levels"]]
         gain = one["over"]["gain"]
         spread = f" ±{one['spread']['gain']:.1f}" if one["spread"] else ""
@@ -104,7 +104,7 @@ def _unscored(held: Mapping[str, Summary]) -> list[str]:
 
 def _kinds(told: Summary) -> str:
     rows = [["", *told["kinds"]]]
-    for name, one in told["systems"].items():
+    for name, one in _ordered(told):
         cells = [one["kinds"].get(kind, {}).get("over", {}).get("gain") for kind in told["kinds"]]
         rows.append([name, *(_number(cell, 1) for cell in cells)])
     return "Mean gain by noise, dB\n\n" + _grid(rows)
@@ -143,6 +143,14 @@ def _worst(told: Summary) -> str:
             f"dB: {clean['where']['source'][:16]} from sample {clean['where']['start']}"
         )
     return "\n".join(lines)
+
+
+def _ordered(told: Summary) -> list[tuple[str, Summary]]:
+    """The input first, then ours, then the others by name; a file may have them in any order."""
+    return sorted(
+        told["systems"].items(),
+        key=lambda item: (item[0] != INPUT, item[0] != told["ours"], item[0]),
+    )
 
 
 def _any(told: Summary, score: str) -> bool:
