@@ -6,6 +6,8 @@ writes only in pytest's own folders.
 
 import functools
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -101,6 +103,20 @@ def test_two_processes(shards: Path, tmp_path: Path, whole: Any) -> None:
         assert trainings.together(script, root, fault, fault, batch=2) == [KILLED, KILLED]
     assert trainings.together(script, root, batch=2, workers=2) == [0, 0]
     assert told(root) == found
+
+
+@pytest.mark.slow
+def test_make_resume_starts_as_many_processes_as_there_were(shards: Path, tmp_path: Path) -> None:
+    sure, root = (fresh(shards, tmp_path / name) for name in "ab")
+    assert trainings.together(script, sure, batch=2) == [0, 0]
+    assert trainings.together(script, root, "step:9", "step:9", batch=2) == [KILLED, KILLED]
+    done = subprocess.run(
+        [sys.executable, "-m", "training.resume"], capture_output=True, text=True, check=False,
+        env=corpus.environment({"ARTIFACTS": str(root)}), cwd=corpus.REPO,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("going on with") == done.stderr.count("going on from step 5") == 1
+    assert told(root) == told(sure)
 
 
 @pytest.mark.slow

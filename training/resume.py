@@ -26,7 +26,8 @@ def resume() -> None:
     except Nothing as nothing:  # the shards may have been all there was to go on with
         say(str(nothing))
         return
-    model = read_config(folder)["model"]
+    facts = read_config(folder)
+    model, ranks = facts["model"], facts["setup"]["ranks"]
     if model not in MODELS:
         raise RunError("a run of an unknown model", folder, ", ".join(MODELS), model)
     try:
@@ -34,8 +35,19 @@ def resume() -> None:
     except ModuleNotFoundError as missing:
         do = "run make torch, then make resume"
         raise RunError(f"{missing.name} is not installed", folder, do=do) from missing
-    say(f"going on with {folder}")
+    if ranks > 1 and "WORLD_SIZE" not in os.environ:
+        say(f"going on with {folder}, {ranks} processes")
+        _together(folder, ranks)
+    elif ranks == 1:
+        say(f"going on with {folder}")
     script.resume(folder, checkpoint)
+
+
+def _together(folder: Path, ranks: int) -> None:
+    """Begin again as the processes that the run began with: another number learns otherwise."""
+    os.environ["RUN"] = f"{folder.parent.name}/{folder.name}"
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
+    os.execv(sys.executable, [sys.executable, *torchrun, "-m", "training.resume"])
 
 
 if __name__ == "__main__":
