@@ -81,13 +81,21 @@ def _code(command: str, options: tuple[str, ...]) -> int:
 
 
 @contextlib.contextmanager
-def quick() -> Iterator[None]:
-    """Without the scores and the other denoisers, which take minutes."""
+def quick(*, drawn: bool = False) -> Iterator[None]:
+    """Without what takes minutes: scores and other denoisers; without pictures and sound."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "measure", functools.partial(measure, perceptual=False))
         patch.setattr(report, "peers", dict)
         patch.setattr(report, "absent", list)
+        for name in () if drawn else ("history", "gains", "matrix"):
+            patch.setattr(report.plots, name, _drawn)
+        if not drawn:
+            patch.setattr(report, "listen", lambda system, index, folder: folder / "index.html")
         yield
+
+
+def _drawn(what: object, path: Path, **more: object) -> None:
+    path.write_bytes(b"a picture")
 
 
 def process(root: str, *, command: str = "train", fault: str = "", **variables: str) -> int:

@@ -21,7 +21,7 @@ from training.run import Run
 
 SERVER = multiprocessing.get_context("forkserver")
 # What takes seconds to import; an optimizer needs torch._dynamo.
-SERVER.set_forkserver_preload(["torch._dynamo", "tests.toy", "training.denoiser.train"])
+SERVER.set_forkserver_preload(["torch._dynamo", "tests.toy", "tests.denoising"])
 KILLED = -signal.SIGKILL
 Script = Callable[..., int]  # (folder, **options) -> exit code; a function of a module
 
