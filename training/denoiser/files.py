@@ -132,7 +132,8 @@ def _summary(done: Sequence[Cleaned], passed: int, target: Path, took: float) ->
     good = [one for one in done if not one.reason]
     sound = sum(one.seconds for one in good)
     things = "recording" if len(done) == 1 else "recordings"
-    others = f"; {passed} other files passed over" if passed else ""
+    files = "file" if passed == 1 else "files"
+    others = f"; {passed} other {files} passed over" if passed else ""
     return (
         f"cleaned {len(good)} of {len(done)} {things}, {_clock(sound)} of sound in {_clock(took)} "
         f"({_speed(sound, took)}), into {target}{others}"
