@@ -4,7 +4,6 @@ Its own script, net and loss, on shards of a tiny corpus, mixed anew in every ep
 writes only in pytest's own folders.
 """
 
-import functools
 import os
 import subprocess
 import sys
@@ -35,7 +34,8 @@ def script(
     """The run `a`, saved every 5 steps; returns the exit code."""
     os.environ["MELMILL_FAULT"] = fault
     os.cpu_count = lambda: 1  # threads: as quick for nets this small, whoever else is at work
-    vars(train).update(Mixtures=functools.partial(Mixtures, workers=workers))
+    made = {"Mixtures": lambda *args, **more: Mixtures(*args, **{**more, "workers": workers})}
+    vars(train).update(made)
     shipped = chosen(profile, arch=arch, epochs=epochs)
     settings = replace(shipped.settings, warmup=5, save_steps=5, save_seconds=0, log_steps=5)
     small = replace(shipped, batch=batch, settings=settings)

@@ -39,7 +39,7 @@ def start(script: Script, root: Path, env: dict[str, str], **options: Any) -> An
     return process
 
 
-def ended(process: Any, seconds: float = 120.0) -> int | None:
+def ended(process: Any, seconds: float = 250.0) -> int | None:
     """Its exit code; none, and no more of it, when it hangs."""
     process.join(seconds)
     code: int | None = process.exitcode
