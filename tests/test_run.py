@@ -111,6 +111,8 @@ def test_the_last_interrupted_run(tmp_path: Path) -> None:
         opened.mark("finished")
         assert opened.finished
     begin(tmp_path, name="a")  # looking at it does not make it unfinished
+    assert runs.last_interrupted(tmp_path) == a  # stopped while it was measured
+    (a / runs.CARD).write_text("measured")
     assert runs.last_interrupted(tmp_path) == c
     (c / "state.json").unlink()  # killed before it was written
     assert runs.last_interrupted(tmp_path) == b

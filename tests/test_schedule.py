@@ -45,6 +45,9 @@ def test_the_rate_is_the_product() -> None:
     settings = Settings(rate=0.8, schedule="cosine", warmup=2)
     assert schedule.rate(settings, 0, 12, []) == 0.4
     assert schedule.rate(settings, 7, 12, []) == pytest.approx(0.4)
+    long = Settings(rate=0.8, schedule="cosine", warmup=500)  # a short run rises for a fifth
+    assert schedule.rate(long, 1, 12, []) == 0.8
+    assert schedule.rate(long, 7, 12, []) == pytest.approx(0.4)
     settings = Settings(rate=0.8, schedule="plateau", patience=1, factor=0.25)
     assert schedule.rate(settings, 7, 12, [1.0, 1.0]) == 0.2
     assert schedule.rate(Settings(rate=0.8, schedule="constant"), 7, 12, [1.0, 1.0]) == 0.8

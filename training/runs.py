@@ -1,12 +1,17 @@
 """Which run is meant: a named one, the last interrupted one, the one that was worked on last.
 
-Reads artifacts/runs/<model>/<run>/config.json and state.json; writes nothing.
+Reads artifacts/runs/<model>/<run>/config.json and state.json; writes nothing. A run is complete
+when it has its card, which every script writes last: one that was stopped while it was measured
+goes on with that.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from training.errors import Nothing, RunError
 from training.run import held, read_state
+
+CARD = "MODEL.md"
 
 
 def named(root: Path, run: str, model: str = "*") -> Path:
@@ -22,22 +27,29 @@ def named(root: Path, run: str, model: str = "*") -> Path:
 
 
 def last_interrupted(root: Path, model: str = "*") -> Path:
-    """The folder of the unfinished run that was opened last and that no process works on."""
-    return _last(root, model, "unfinished", "no run to go on with", "start one with make train-...")
+    """The folder of the incomplete run that was opened last and that no process works on."""
+    stopped = [
+        (opened, folder)
+        for state, opened, folder in _runs(root, model)
+        if state == "unfinished" or not (folder / CARD).exists()
+    ]
+    free = [one for one in stopped if not held(one[1])]
+    return _last(free, "no run to go on with", root, "start one with make train-...")
 
 
 def last_opened(root: Path, model: str) -> Path:
     """The folder of the finished run that was worked on last."""
-    do = f"start one with make train-{model}"
-    return _last(root, model, "finished", f"no finished run of a {model}", do)
+    done = [(opened, folder) for state, opened, folder in _runs(root, model) if state == "finished"]
+    return _last(done, f"no finished run of a {model}", root, f"start one with make train-{model}")
 
 
-def _last(root: Path, model: str, wanted: str, what: str, do: str) -> Path:
-    found = []
+def _runs(root: Path, model: str) -> Iterator[tuple[str, float, Path]]:
     for path in sorted((root / "runs").glob(f"{model}/*/config.json")):
         state = read_state(path.parent)
-        if state["state"] == wanted and (wanted == "finished" or not held(path.parent)):
-            found.append((state["opened"], path.parent))
+        yield state["state"], state["opened"], path.parent
+
+
+def _last(found: list[tuple[float, Path]], what: str, root: Path, do: str) -> Path:
     if not found:
         raise Nothing(what, root / "runs", do=do)
     return max(found)[1]

@@ -12,9 +12,10 @@ from training.settings import Settings
 
 def rate(settings: Settings, step: int, total: int, scores: Sequence[float]) -> float:
     """The learning rate of a step."""
-    factor = warm_up(step, settings.warmup)
+    rising = min(settings.warmup, total // 5)  # a short run must not end while it still rises
+    factor = warm_up(step, rising)
     if settings.schedule == "cosine":
-        factor *= cosine(step, total, settings.warmup, settings.least)
+        factor *= cosine(step, total, rising, settings.least)
     if settings.schedule == "plateau":
         factor *= plateau(scores, settings.patience, settings.factor)
     return settings.rate * factor

@@ -26,6 +26,7 @@ from training.errors import RunError
 from training.facts import FREE
 from training.index import DataError, Index, load_index
 from training.run import read_config, read_metrics, say
+from training.runs import CARD
 
 OURS = "melmill"
 MATRIX = "matrix"
@@ -140,7 +141,7 @@ def redrawn(folder: Path) -> str:
         tables.append(matrix_table(cells))
     found = durable.read_json(folder / TOLD) if (folder / TOLD).exists() else None
     text = card(facts, told, folder.name, found, _counts(folder.parents[2], facts["data"]))
-    durable.write(folder / "MODEL.md", [text.encode()])
+    durable.write(folder / CARD, [text.encode()])
     return "\n".join(tables) + f"\ncurves, tables, sound and card: {folder}"
 
 
@@ -154,7 +155,7 @@ def exported(run: Trained) -> str:
         f"{one['ms']:.1f} ms of one core for a second of sound"
         for one in found["exports"]
     ]
-    return "\n".join([*lines, f"how to use them: {run.folder / 'MODEL.md'}"])
+    return "\n".join([*lines, f"how to use them: {run.folder / CARD}"])
 
 
 def _counts(artifacts: Path, data: Mapping[str, str]) -> dict[str, Any]:
