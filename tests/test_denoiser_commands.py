@@ -176,6 +176,24 @@ def test_recipes_by_name_and_by_path_make_one_model_for_all(
     assert (asked["rate"], asked["arch"], asked["batch"]) == (8000, "spec", 16)  # of `demo`
 
 
+def test_every_variable_reaches_the_configuration(
+    artifacts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[dict[str, Any], str]] = []
+    monkeypatch.setattr(script, "_train", lambda root, config, name: seen.append((config, name)))
+    plain = {"PROFILE": "best", "ARCH": "spec", "EPOCHS": "7", "BUDGET": "1h30m", "SEED": "3"}
+    for more in ({}, {"INIT": "low"}):
+        assert told("train", artifacts, RECIPE=LOW, RUN="mine", **plain, **more).code == 0
+    (config, name), (again, _) = seen
+    settings, started = config["settings"], again.pop("settings")
+    assert (name, config["arch"], config["recipes"]) == ("mine", "spec", [LOW])
+    assert (settings["epochs"], settings["budget"], settings["seed"]) == (7, 5400, 3)
+    assert again.pop("init")["run"] == "low"
+    assert started["rate"] < settings["rate"]
+    assert started | {"rate": 0} == settings | {"rate": 0}
+    assert again | {"settings": settings} == config
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -7,6 +7,7 @@ one), so that nothing is installed. Writes in pytest's folders.
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -192,7 +193,7 @@ def calls(checkout: Path, target: str, **told: str) -> list[Call]:
     assert done.returncode == 0, done.stderr
     assert not (checkout / "pwn").exists()
     found = [json.loads(line) for line in done.stdout.splitlines()]
-    return [(" ".join(argv), {n: env[n] for n in TOLD if env.get(n)}) for argv, env in found]
+    return [(shlex.join(argv), {n: env[n] for n in TOLD if env.get(n)}) for argv, env in found]
 
 
 ODD = 'it\'s "so" $(touch pwn) #x'
@@ -215,7 +216,7 @@ def test_training_on_several_processes(stub: Path) -> None:
     assert calls(stub, "train-denoiser", PROCESSES="1")[1][0] == f"python {TRAIN}"
     assert calls(stub, "train-denoiser", PROCESSES="")[1][0] == f"python {TRAIN}"
     wrong = calls(stub, "train-denoiser", PROCESSES="2; touch pwn")[1][0]
-    assert wrong == f"torchrun --nproc-per-node 2; touch pwn {TRAIN}"
+    assert wrong == f"torchrun --nproc-per-node '2; touch pwn' {TRAIN}"
 
 
 def test_a_training_that_lacks_its_shards_does_not_begin(checkout: Path, tmp_path: Path) -> None:
