@@ -97,7 +97,7 @@ $(VENV)/core.stamp: .ci/core.lock
 $(VENV)/torch.stamp: $(VENV)/core.stamp .ci/torch.lock
 	@echo "adding torch to $(VENV)"
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r .ci/core.lock \
-	$(if $(GPU),".[torch,gpu]",-r .ci/torch.lock)
+	$(if $(GPU),".[torch]" ".[gpu]",-r .ci/torch.lock)
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/core.stamp .ci/dev.lock
