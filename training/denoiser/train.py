@@ -53,11 +53,12 @@ def folder_of(artifacts: Path, run: str) -> Path:
 
 
 def trained(folder: Path) -> Trained:
-    """The best weights of a run."""
+    """The best weights of a run, on the GPU where there is one."""
     facts = read_config(folder)
     net = make_net(facts["config"]["arch"], facts["config"]["rate"])
     net.load_state_dict(weights(load(Checkpoints(folder).best())["learner"]))
-    return Trained(folder, net.eval(), facts["config"]["rate"], facts)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return Trained(folder, net.eval().to(device), facts["config"]["rate"], facts)
 
 
 def configuration(
