@@ -23,7 +23,7 @@ from training.shards import Arrays, Blocks
 from training.spare import Spare
 
 WIDE = 512  # bytes of a value from which on it is read to its place, not copied there
-SPARE = 8  # batches in the hands of others whose memory is waited for
+SPARE = 16  # batches in the hands of others whose memory is waited for
 AHEAD = 4  # batches made before they are asked for
 
 
