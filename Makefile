@@ -48,7 +48,7 @@ resume: $(VENV)/core.stamp ## go on with what was interrupted: shards, then trai
 train-denoiser: $(VENV)/torch.stamp ## train a denoiser and measure it, making its shards first
 	@RECIPE="$${RECIPE:-denoise-speech-snr}" $(STAGE) features --as-before
 	@case "$${PROCESSES:-1}" in 1) $(VENV)/bin/python $(DENOISER) train ;; \
-	*) $(VENV)/bin/torchrun --nproc-per-node "$$PROCESSES" $(DENOISER) train ;; esac
+	*) $(VENV)/bin/torchrun --standalone --nproc-per-node "$$PROCESSES" $(DENOISER) train ;; esac
 
 analyze: $(VENV)/torch.stamp ## draw a run's curves and tables again
 	@$(VENV)/bin/python $(DENOISER) analyze
@@ -105,7 +105,7 @@ $(VENV)/dev.stamp: $(VENV)/core.stamp .ci/dev.lock
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r .ci/core.lock -r .ci/dev.lock
 	@touch $@
 
-$(VENV)/bench.stamp: $(VENV)/dev.stamp .ci/bench.lock
+$(VENV)/bench.stamp: $(VENV)/dev.stamp $(VENV)/torch.stamp .ci/bench.lock
 	@echo "adding what the figures are compared with to $(VENV)"
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r .ci/core.lock -r .ci/bench.lock
 	@touch $@

@@ -119,15 +119,27 @@ def test_training_imports_nothing_of_the_pipeline(path: Path) -> None:
     assert not {name for name in imports(path) if name.split(".")[0] == "pipeline"}
 
 
+def module(path: Path) -> str:
+    """A file's module, such as training.denoiser.net."""
+    return ".".join(path.relative_to(HERE).with_suffix("").parts).removesuffix(".__init__")
+
+
 def test_training_has_no_circle() -> None:
-    arrows = {
-        f"training.{p.stem}": {n for n in imports(p) if n.startswith("training.")} for p in TRAINING
-    }
+    arrows = {module(p): {n for n in imports(p) if n.startswith("training.")} for p in TRAINING}
     left = dict(arrows)
     while free := [name for name, needs in left.items() if not needs & left.keys()]:
         for name in free:
             del left[name]
     assert not left
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=module)
+def test_what_models_share_knows_none_of_them(path: Path) -> None:
+    rooms = {p.parent.name for p in TRAINING} - {"training"}
+    assert rooms == {"denoiser"}
+    room = path.parent.name
+    known = {name.split(".")[1] for name in imports(path) if name.startswith("training.")}
+    assert known & rooms <= {room}
 
 
 @pytest.mark.parametrize("path", PIPELINE, ids=lambda p: p.stem)

@@ -212,11 +212,11 @@ def test_training_makes_its_shards_first(stub: Path) -> None:
 
 def test_training_on_several_processes(stub: Path) -> None:
     _, train = calls(stub, "train-denoiser", PROCESSES="2", RUN=ODD)
-    assert train == (f"torchrun --nproc-per-node 2 {TRAIN}", {"RUN": ODD, "PROCESSES": "2"})
+    assert train == (f"torchrun --standalone --nproc-per-node 2 {TRAIN}", {"RUN": ODD, "PROCESSES": "2"})
     assert calls(stub, "train-denoiser", PROCESSES="1")[1][0] == f"python {TRAIN}"
     assert calls(stub, "train-denoiser", PROCESSES="")[1][0] == f"python {TRAIN}"
     wrong = calls(stub, "train-denoiser", PROCESSES="2; touch pwn")[1][0]
-    assert wrong == f"torchrun --nproc-per-node '2; touch pwn' {TRAIN}"
+    assert wrong == f"torchrun --standalone --nproc-per-node '2; touch pwn' {TRAIN}"
 
 
 def test_a_training_that_lacks_its_shards_does_not_begin(checkout: Path, tmp_path: Path) -> None:

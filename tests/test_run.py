@@ -201,3 +201,11 @@ def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(capsys.readouterr().err.splitlines()) == 7
     with pytest.raises(ValueError, match="a bug"):
         stop(ValueError("a bug"))
+
+
+def test_an_interrupted_run_says_how_to_go_on() -> None:
+    plain = Interrupted(2, Path("artifacts/runs/toy/a"))
+    assert str(plain).endswith("everything is saved. Go on with make resume")
+    assert plain.exit_code == 130
+    elsewhere = str(Interrupted(15, Path("/data/made/runs/toy/a")))
+    assert elsewhere.endswith("Go on with make resume ARTIFACTS=/data/made")

@@ -3,6 +3,10 @@
 Reads and writes nothing. Does: gives every error one line: what, where, expected, got, what to do.
 """
 
+from pathlib import Path
+
+DEFAULT = Path("artifacts")  # where runs lie when nothing else is said
+
 
 class RunError(Exception):
     """The run cannot start or go on."""
@@ -42,5 +46,8 @@ class Interrupted(RunError):
     """Stopped by a signal, with everything saved."""
 
     def __init__(self, signum: int, where: object = "") -> None:
-        super().__init__("interrupted; everything is saved", where, do="go on with make resume")
+        root = where.parents[2] if isinstance(where, Path) else DEFAULT
+        more = "" if root == DEFAULT else f" ARTIFACTS={root}"
+        do = f"go on with make resume{more}"
+        super().__init__("interrupted; everything is saved", where, do=do)
         self.exit_code = 128 + signum

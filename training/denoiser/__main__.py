@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,12 @@ from training.runs import last_opened, named
 
 _option = functools.partial(click.option, show_envvar=True)
 _artifacts = _option("--artifacts", envvar="ARTIFACTS", default="artifacts", show_default=True)
-_run = _option("--run", envvar="RUN", default="", help="Names. [default: the last one]")
+
+
+def _of_runs(command: Callable[..., None]) -> Callable[..., None]:
+    """What every command that works on trained runs asks for."""
+    run = _option("--run", envvar="RUN", default="", help="Names. [default: the last one]")
+    return _artifacts(run(command))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -48,7 +54,7 @@ def cli() -> None:
 )
 @_option("--arch", envvar="ARCH", default="", help="unet, unet-small, spec or spec-large.")
 @_option("--epochs", envvar="EPOCHS", type=click.IntRange(1), default=None)
-@_option("--budget", envvar="BUDGET", default="", help="Such as 8h: the run ends within it.")
+@_option("--budget", envvar="BUDGET", default="", help="Such as 8h: training ends within it.")
 @_option("--seed", envvar="SEED", type=click.IntRange(0), default=0)
 @_option("--run", envvar="RUN", default="", help="A name. [default: made from all of the above]")
 @_option("--init", envvar="INIT", default="", help="A run whose weights to start from.")
@@ -85,8 +91,7 @@ def resume(folder: Path, checkpoint: str = "") -> None:
 
 
 @cli.command("evaluate")
-@_artifacts
-@_run
+@_of_runs
 @_option("--on", envvar="ON", default="", help="Recipes. [default: those it was trained on]")
 @_option(
     "--limit",
@@ -108,8 +113,7 @@ def evaluate_command(artifacts: str, run: str, on: str, limit: int, dnsmos: bool
 
 
 @cli.command("analyze")
-@_artifacts
-@_run
+@_of_runs
 def analyze_command(artifacts: str, run: str) -> None:
     """Draw curves and tables again from what was measured."""
     for folder in _folders(Path(artifacts), run):
@@ -117,8 +121,7 @@ def analyze_command(artifacts: str, run: str) -> None:
 
 
 @cli.command("denoise")
-@_artifacts
-@_run
+@_of_runs
 @_option("--in", "source", envvar="IN", required=True, help="A recording or a folder of them.")
 @_option("--out", "target", envvar="OUT", required=True, help="Where the clean ones go.")
 def denoise_command(artifacts: str, run: str, source: str, target: str) -> None:
@@ -131,8 +134,7 @@ def denoise_command(artifacts: str, run: str, source: str, target: str) -> None:
 
 
 @cli.command("export")
-@_artifacts
-@_run
+@_of_runs
 def export_command(artifacts: str, run: str) -> None:
     """Write the model as ONNX and TorchScript, each loaded again and compared, and its card."""
     for one in _runs(Path(artifacts), run):

@@ -134,6 +134,7 @@ def _parts(
     data = Mixtures(
         indexes, profile.batch, seed=profile.settings.seed, online=profile.online, rate=rate,
         share=Share(ranks.rank, ranks.world),
+        workers=MIXERS if ranks.device.type == "cuda" else 1,
     )  # fmt: skip
     validation = Validation(indexes, rate, loss) if ranks.first else _nothing
     optimizer = _optimizer(profile, net, frozen="init" in config)
