@@ -212,7 +212,8 @@ def test_training_makes_its_shards_first(stub: Path) -> None:
 
 def test_training_on_several_processes(stub: Path) -> None:
     _, train = calls(stub, "train-denoiser", PROCESSES="2", RUN=ODD)
-    assert train == (f"torchrun --standalone --nproc-per-node 2 {TRAIN}", {"RUN": ODD, "PROCESSES": "2"})
+    command = f"torchrun --standalone --nproc-per-node 2 {TRAIN}"
+    assert train == (command, {"RUN": ODD, "PROCESSES": "2"})
     assert calls(stub, "train-denoiser", PROCESSES="1")[1][0] == f"python {TRAIN}"
     assert calls(stub, "train-denoiser", PROCESSES="")[1][0] == f"python {TRAIN}"
     wrong = calls(stub, "train-denoiser", PROCESSES="2; touch pwn")[1][0]
