@@ -14,7 +14,7 @@ import pytest
 TORCH = importlib.util.find_spec("torch") is not None
 
 # Files that need torch to be read at all; the others skip by themselves.
-collect_ignore = [] if TORCH else ["test_engine.py", "test_resume_torch.py"]
+collect_ignore = [] if TORCH else ["test_torch_fit.py", "test_resume_torch.py"]
 
 
 def pytest_report_header() -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.disk import store
 from pipeline.formats import hdf5
 from pipeline.formats.fields import Field
-from training.index import Index, load_index
+from training.data.index import Index, load_index
 
 N = 2048  # samples of an example
 WHOLE = 4096  # samples of a track

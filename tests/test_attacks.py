@@ -21,8 +21,8 @@ from pipeline.errors import MelmillError
 from pipeline.formats import hdf5
 from pipeline.formats.fields import Field
 from tests import corpus, here
-from training.index import DataError, load_index
-from training.shards import read_shard
+from training.data.index import DataError, load_index
+from training.data.shards import read_shard
 
 
 @pytest.fixture

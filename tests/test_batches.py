@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-import training.batches as loader
+import training.data.batches as loader
 from pipeline.disk import store
 from pipeline.formats import hdf5
 from pipeline.formats.fields import Field
-from training.batches import Batches, Share
-from training.index import DataError, Index, load_index
+from training.data.batches import Batches, Share
+from training.data.index import DataError, Index, load_index
 
 FIELDS = [
     Field("wave", "float32", (8,), "full scale is 1", ("sample",)),

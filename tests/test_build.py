@@ -21,8 +21,8 @@ from pipeline.errors import MelmillError
 from pipeline.recipe import Labels, Recipe
 from tests import inline
 from tests.made import RATE, corpus, ident, recipe, record
-from training.index import load_index
-from training.shards import read_shard
+from training.data.index import load_index
+from training.data.shards import read_shard
 
 MIXED = recipe(
     fields=("noisy", "clean"), mix={"noises": ("white", "ambient", "babble"), "tracks": 3}

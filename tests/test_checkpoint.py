@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from training.checkpoint import Checkpoints, load, pack, step_of, unpack, weights
+from training.engine.checkpoint import Checkpoints, load, pack, step_of, unpack, weights
 from training.errors import Damaged, RunError
 
 STATE = {

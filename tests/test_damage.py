@@ -17,8 +17,8 @@ from pipeline.audio import pcm
 from pipeline.disk import stamps, store
 from pipeline.errors import MelmillError
 from tests import corpus, here
-from training.index import DataError, load_index
-from training.shards import check_shard
+from training.data.index import DataError, load_index
+from training.data.shards import check_shard
 
 SEED = 7
 FLIPS, MANY = 72, 1000

@@ -29,13 +29,13 @@ from click.testing import CliRunner  # noqa: E402
 from tests import corpus, denoising, here, trainings  # noqa: E402
 from tests.denoising import HIGH, LOW, Told, fresh, quick  # noqa: E402
 from training import resume  # noqa: E402
-from training.checkpoint import Checkpoints, step_of  # noqa: E402
+from training.data.index import Index, load_index  # noqa: E402
 from training.denoiser import __main__ as script  # noqa: E402
 from training.denoiser import report  # noqa: E402
 from training.denoiser.systems import identity  # noqa: E402
 from training.denoiser.train import Trained, trained  # noqa: E402
+from training.engine.checkpoint import Checkpoints, step_of  # noqa: E402
 from training.errors import Changed, RunError  # noqa: E402
-from training.index import Index, load_index  # noqa: E402
 from training.run import main, read_config, read_state  # noqa: E402
 from training.runs import CARD  # noqa: E402
 

@@ -20,6 +20,7 @@ from pipeline.disk import store  # noqa: E402
 from pipeline.formats import hdf5  # noqa: E402
 from pipeline.formats.fields import Field  # noqa: E402
 from training import durable  # noqa: E402
+from training.data.index import DataError, Index, load_index  # noqa: E402
 from training.denoiser import (  # noqa: E402
     dnsmos,
     evaluate,  # noqa: E402
@@ -31,7 +32,6 @@ from training.denoiser.summary import Row, ahead, by_group, save, summary  # noq
 from training.denoiser.systems import Resampled, at_rate, costs, identity, ours  # noqa: E402
 from training.denoiser.table import matrix_table, table  # noqa: E402
 from training.errors import RunError  # noqa: E402
-from training.index import DataError, Index, load_index  # noqa: E402
 
 torch.set_num_threads(1)
 RATE, SAMPLES = 16000, 8000

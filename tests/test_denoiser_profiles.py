@@ -14,6 +14,7 @@ pytest.importorskip("torch")
 
 from tests import corpus  # noqa: E402
 from training import durable  # noqa: E402
+from training.data.mixing import Online  # noqa: E402
 from training.denoiser.loss import LOSSES  # noqa: E402
 from training.denoiser.net import ARCHS  # noqa: E402
 from training.denoiser.profiles import (  # noqa: E402
@@ -25,7 +26,6 @@ from training.denoiser.profiles import (  # noqa: E402
     seconds,
 )
 from training.errors import Changed  # noqa: E402
-from training.mixing import Online  # noqa: E402
 
 
 @pytest.mark.parametrize("name", PROFILES)

@@ -17,11 +17,11 @@ pytest.importorskip("torch")
 
 from tests import corpus, here, trainings
 from tests.trainings import KILLED
+from training.data.torch_data import Mixtures
 from training.denoiser import train
 from training.denoiser.profiles import chosen
-from training.ranks import joined
+from training.engine.torch_ranks import joined
 from training.run import main, read_state
-from training.torch_data import Mixtures
 
 EPOCH = 14  # steps, with 4 examples each
 PART = 14  # steps of a sweep's part

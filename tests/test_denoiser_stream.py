@@ -10,11 +10,11 @@ import soxr
 
 torch = pytest.importorskip("torch")
 
+from training.data.index import DataError  # noqa: E402
 from training.denoiser import stream as stream  # noqa: E402
 from training.denoiser.spec import SpecNet  # noqa: E402
 from training.denoiser.stream import denoise_blocks, denoise_file  # noqa: E402
 from training.denoiser.unet import LEVEL_BLOCK, UNet  # noqa: E402
-from training.index import DataError  # noqa: E402
 
 torch.set_num_threads(1)
 RATE = 16000  # the nets'

@@ -17,7 +17,9 @@ torch = pytest.importorskip("torch")
 from tests import here, trainings  # noqa: E402
 from tests.denoising import HIGH, LOW, fresh  # noqa: E402
 from training import engine  # noqa: E402
-from training.checkpoint import Checkpoints, load  # noqa: E402
+from training.data.index import DataError, Index, load_index  # noqa: E402
+from training.data.mixing import Online  # noqa: E402
+from training.data.torch_data import count, pairs  # noqa: E402
 from training.denoiser import train as script  # noqa: E402
 from training.denoiser.loss import LOSSES, make_loss  # noqa: E402
 from training.denoiser.metrics import si_sdr_gain  # noqa: E402
@@ -31,13 +33,11 @@ from training.denoiser.train import (  # noqa: E402
     indexes_of,
     trained,
 )
+from training.engine.checkpoint import Checkpoints, load  # noqa: E402
+from training.engine.settings import Settings  # noqa: E402
+from training.engine.torch_ranks import Ranks  # noqa: E402
 from training.errors import Changed, RunError  # noqa: E402
-from training.index import DataError, Index, load_index  # noqa: E402
-from training.mixing import Online  # noqa: E402
-from training.ranks import Ranks  # noqa: E402
 from training.run import opened, read_config, read_metrics, read_state  # noqa: E402
-from training.settings import Settings  # noqa: E402
-from training.torch_data import count, pairs  # noqa: E402
 
 SETTINGS = Settings(epochs=1, rate=1e-3, schedule="constant", stop=0, score="si_sdr_gain")
 TINY = Profile("spec", "composite-sdr", 16, "adamw", None, SETTINGS)
@@ -303,7 +303,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
 
 
 class Engine:
-    """Stands in for training.engine."""
+    """Stands in for training.engine.torch_fit."""
 
     def __init__(self, fit: Any) -> None:
         self.fit = fit
@@ -396,7 +396,7 @@ def test_an_unknown_run_to_start_from_is_told_the_known_ones(begun: Path) -> Non
 
 def together(root: str, *, fault: str = "", init: str = "") -> int:
     """One of two processes."""
-    from training.ranks import joined
+    from training.engine.torch_ranks import joined
 
     with joined("cpu") as ranks:
         config = asked(Path(root), init=init, batch=8, seed=9)

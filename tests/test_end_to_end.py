@@ -26,7 +26,7 @@ from pipeline import cookbook, recipe
 from pipeline.demo import corpus as demo
 from pipeline.demo import plan as demo_plan
 from tests import corpus, here
-from training.index import load_index
+from training.data.index import load_index
 
 RELATIVE, FLOOR = 1e-5, 1e-6
 PARTS = {"voices": 9, "noise": 16, "music": 6, "conversations": 3, "broken": 4}

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from training.errors import Changed
-from training.mixing import (
+from training.data.mixing import (
     CEILING,
     Loudness,
     Online,
@@ -21,6 +20,7 @@ from training.mixing import (
     mixed,
     resampled,
 )
+from training.errors import Changed
 
 RATE = 22050
 N = 44096

@@ -13,8 +13,8 @@ import pytest
 from pipeline.dsp import mix
 from tests import noisy
 from tests.noisy import Made
-from training.index import DataError
-from training.noises import Noises, fit, tracks
+from training.data.index import DataError
+from training.data.noises import Noises, fit, tracks
 
 ALL = 1 << 30  # bytes
 

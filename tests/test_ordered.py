@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from training.ordered import AHEAD, ordered
+from training.data.ordered import AHEAD, ordered
 
 
 def threads() -> list[str]:
@@ -106,7 +106,7 @@ def test_leaving_early_does_none_of_the_work_that_waits(monkeypatch: pytest.Monk
         done.append(item)
         return item
 
-    monkeypatch.setattr("training.ordered.ThreadPoolExecutor", Pool)
+    monkeypatch.setattr("training.data.ordered.ThreadPoolExecutor", Pool)
     made = ordered(iter(range(99)), work, 1)
     assert next(made) == 0
     assert begun.acquire(timeout=10)

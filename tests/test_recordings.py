@@ -13,8 +13,8 @@ import pytest
 import soundfile
 
 from training import recordings
+from training.data.index import DataError
 from training.errors import RunError
-from training.index import DataError
 from training.recordings import blocks, opened, writing
 
 RATE = 48000

@@ -20,7 +20,7 @@ pytest.importorskip("torch")
 
 from tests import toy, trainings
 from tests.trainings import KILLED, ended
-from training.checkpoint import Checkpoints, step_of
+from training.engine.checkpoint import Checkpoints, step_of
 from training.run import read_state
 
 STEPS = 60

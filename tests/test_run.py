@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from training import durable, run, runs
+from training.data.index import DataError
 from training.errors import Changed, Damaged, Diverged, Interrupted, RunError
-from training.index import DataError
 
 CONFIG = {"batch": 4, "betas": (0.9, 0.99), "net": {"width": 8, "arch": "unet"}, "log_steps": 50}
 DATA = {"denoise-speech": "k1"}

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from training import schedule
+from training.engine import schedule
+from training.engine.settings import Settings
 from training.errors import Changed
-from training.settings import Settings
 
 
 @pytest.mark.parametrize("patience", [1, 2, 3])

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from training.spare import Spare
+from training.data.spare import Spare
 
 FLOAT = np.dtype(np.float32)
 HOLDS: list[Callable[[np.ndarray], Any]] = [

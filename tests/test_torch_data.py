@@ -16,12 +16,12 @@ import soxr
 
 from tests import corpus, here, noisy
 from tests.noisy import Made
-from training import torch_data
-from training.batches import Share
-from training.index import DataError, Index, load_index
-from training.mixing import Online
-from training.noises import Noises
-from training.torch_data import Mixtures, pairs
+from training.data import torch_data
+from training.data.batches import Share
+from training.data.index import DataError, Index, load_index
+from training.data.mixing import Online
+from training.data.noises import Noises
+from training.data.torch_data import Mixtures, pairs
 
 # Some have to be turned down, and the test split has no second voice to make babble of.
 LOUD = here.changed(corpus.MIX, mix__values=[-20.0, 10.0], mix__noises=["white", "babble"])

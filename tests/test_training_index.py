@@ -18,9 +18,9 @@ import pytest
 
 from pipeline.formats import hdf5, tfrecord
 from tests.test_hdf5 import FIELDS, arrays, assert_same
-from training import shards as training_shards
-from training.index import DataError, Index, load_index
-from training.shards import Blocks, check_shard, read_shard
+from training.data import shards as training_shards
+from training.data.index import DataError, Index, load_index
+from training.data.shards import Blocks, check_shard, read_shard
 
 COUNTS = {"train-0": 40, "train-1": 7, "test-0": 3}
 

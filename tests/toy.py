@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from training.batches import _ahead
-from training.checkpoint import Checkpoints
-from training.engine import Result, fit
-from training.ranks import Ranks, joined
+from training.data.batches import _ahead
+from training.engine.checkpoint import Checkpoints
+from training.engine.settings import Settings
+from training.engine.torch_fit import Result, fit
+from training.engine.torch_ranks import Ranks, joined
 from training.run import Run, main, opened
-from training.settings import Settings
 
 EXAMPLES, BATCH = 48, 4
 SETTINGS = Settings(

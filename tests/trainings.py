@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import Tensor
 
-from training.checkpoint import Checkpoints, load
+from training.engine.checkpoint import Checkpoints, load
 from training.run import Run
 
 SERVER = multiprocessing.get_context("forkserver")

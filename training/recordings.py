@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from training.data.index import DataError
 from training.durable import sync_folder
 from training.errors import RunError
-from training.index import DataError
 
 READ = 1 << 16  # frames read at once
 WAV_MOST = 0xFFFF0000  # bytes in a WAV, whose length has 32 bits

@@ -20,9 +20,9 @@ from typing import Any
 import click
 
 from training import durable
+from training.data.index import DataError
 from training.errors import Changed, Damaged, RunError
 from training.facts import differences, signed, versions
-from training.index import DataError
 
 SCHEMA = 1
 

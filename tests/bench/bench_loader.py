@@ -19,8 +19,8 @@ import numpy as np
 import soundfile as sf
 
 from tests.bench.common import Row, command, sound, turns
-from training.batches import Batches
-from training.index import Index, load_index
+from training.data.batches import Batches
+from training.data.index import Index, load_index
 
 RATE = 22050  # Hz
 FILES, SECONDS = 64, 12.0  # 48 of them speech: 960 mixtures to train with

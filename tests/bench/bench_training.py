@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.bench import bench_loader
 from tests.bench.common import Row, room
-from training.index import Index
+from training.data.index import Index
 
 # Profile: examples and steps of an epoch. The large net takes seconds an example without a GPU; its
 # batch is smaller here, which leaves the share of waiting as it is.

@@ -19,18 +19,18 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from training import torch_data
+from training.data import torch_data
+from training.data.index import Index, load_index
+from training.data.torch_data import Mixtures
 from training.denoiser.loss import make_loss
 from training.denoiser.net import make_net
 from training.denoiser.profiles import PROFILES
 from training.denoiser.train import Objective
-from training.engine import fit
-from training.index import Index, load_index
-from training.keeper import Keeper
-from training.ranks import Ranks
+from training.engine.keeper import Keeper
+from training.engine.settings import Settings
+from training.engine.torch_fit import fit
+from training.engine.torch_ranks import Ranks
 from training.run import opened
-from training.settings import Settings
-from training.torch_data import Mixtures
 
 SHUFFLED = 16 << 20  # bytes
 BATCH = 16

@@ -20,8 +20,8 @@ from training.denoiser import report
 from training.denoiser.files import denoise_path, exit_code
 from training.denoiser.profiles import PROFILES, chosen
 from training.denoiser.train import MODEL, Trained, configuration, train, trained
+from training.engine.torch_ranks import joined
 from training.errors import Changed
-from training.ranks import joined
 from training.run import main, read_config, say
 from training.runs import last_opened, named
 

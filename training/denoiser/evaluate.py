@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from training.batches import Batches
+from training.data.batches import Batches
+from training.data.index import DataError, Index
+from training.data.shards import Arrays
+from training.data.torch_data import count, pairs
 from training.denoiser import dnsmos as dns
 from training.denoiser import metrics
 from training.denoiser.metrics import Wave
@@ -21,9 +24,6 @@ from training.denoiser.net import Denoiser
 from training.denoiser.summary import CLEAN, INPUT, Row, by_group, spanned
 from training.denoiser.systems import System, at_rate, costs, identity, ours
 from training.errors import RunError
-from training.index import DataError, Index
-from training.shards import Arrays
-from training.torch_data import count, pairs
 
 Score = Callable[[Wave, Wave, int], float]  # of one estimate beside its clean wave, at a rate in Hz
 BATCH = 8  # mixtures at once

@@ -15,12 +15,12 @@ from typing import Any
 import soundfile
 from tqdm import tqdm
 
+from training.data.index import DataError
 from training.denoiser.net import Denoiser
 from training.denoiser.stream import denoise_file
 from training.durable import write_error
+from training.engine.progress import EVERY
 from training.errors import RunError
-from training.index import DataError
-from training.progress import EVERY
 from training.recordings import FOREIGN, HEARD, UNKNOWN
 from training.run import say
 

@@ -15,13 +15,13 @@ from urllib.parse import quote
 import numpy as np
 import soundfile
 
+from training.data.index import Index
+from training.data.torch_data import pairs
 from training.denoiser.metrics import Wave, si_sdr
 from training.denoiser.systems import System
 from training.durable import write
 from training.errors import RunError
-from training.index import Index
 from training.pictures import spectrograms
-from training.torch_data import pairs
 
 BATCH = 4  # mixtures cleaned at once
 PEAK = 0.95  # of full scale, at most

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from training.data.mixing import Online
 from training.denoiser.loss import LOSSES
 from training.denoiser.net import ARCHS
+from training.engine.settings import Settings
 from training.errors import Changed
-from training.mixing import Online
-from training.settings import Settings
 
 OPTIMIZERS = ("adam", "adamw")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

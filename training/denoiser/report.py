@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from training import durable
+from training.data.index import DataError, Index, load_index
 from training.denoiser import plots
 from training.denoiser.card import card
 from training.denoiser.evaluate import matrix, measure
@@ -24,7 +25,6 @@ from training.denoiser.table import matrix_table, table
 from training.denoiser.train import Trained, indexes_of
 from training.errors import RunError
 from training.facts import FREE
-from training.index import DataError, Index, load_index
 from training.run import read_config, read_metrics, say
 from training.runs import CARD
 

@@ -14,21 +14,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from training import engine
-from training.batches import Share
-from training.checkpoint import HASH, Checkpoints, load, weights
+from training.data.batches import Share
+from training.data.index import DataError, Index, load_index
+from training.data.torch_data import Mixtures, count, pairs
 from training.denoiser.loss import make_loss
 from training.denoiser.metrics import si_sdr_gain
 from training.denoiser.net import Denoiser, encoder_parameters, make_net
 from training.denoiser.profiles import Profile, profile_of
 from training.denoiser.systems import at_rate
+from training.engine import torch_fit as engine
+from training.engine.checkpoint import HASH, Checkpoints, load, weights
+from training.engine.torch_learner import Batch, Loss
+from training.engine.torch_ranks import Ranks
 from training.errors import Changed
-from training.index import DataError, Index, load_index
-from training.learner import Batch, Loss
-from training.ranks import Ranks
 from training.run import opened, read_config
 from training.runs import named
-from training.torch_data import Mixtures, count, pairs
 
 MODEL = "denoiser"
 HEARD = 25  # mixtures validated at once

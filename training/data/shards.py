@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import h5py
 import numpy as np
 
-from training.index import REBUILD, DataError, Field, Index, Shard
+from training.data.index import REBUILD, DataError, Field, Index, Shard
 
 Arrays = dict[str, np.ndarray]
 ROWS = 1024  # arrays filled by one call: the kernel takes no more

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from training.batches import Batches, Share
-from training.index import DataError, Index
-from training.mixing import Loudness, Online, cut, mixed, resampled
-from training.noises import Noises
-from training.ordered import ordered
-from training.planned import READ, planned
-from training.shards import Arrays
+from training.data.batches import Batches, Share
+from training.data.index import DataError, Index
+from training.data.mixing import Loudness, Online, cut, mixed, resampled
+from training.data.noises import Noises
+from training.data.ordered import ordered
+from training.data.planned import READ, planned
+from training.data.shards import Arrays
 
 SHUFFLED = 256 << 20  # bytes of examples shuffled at once, over all recipes
 _TURNS, _NOISE, _EXAMPLE = range(3)  # what a generator draws

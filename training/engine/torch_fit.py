@@ -15,17 +15,17 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from training import schedule
-from training.budget import Budget
 from training.durable import fault_point
+from training.engine import schedule
+from training.engine.budget import Budget
+from training.engine.flags import Stop, stop_flag
+from training.engine.keeper import Keeper, State
+from training.engine.progress import Progress
+from training.engine.settings import Settings
+from training.engine.torch_learner import Batch, Learner, Loss, moved, names, seed_all
+from training.engine.torch_ranks import Ranks
 from training.errors import Diverged, Interrupted, RunError
-from training.flags import Stop, stop_flag
-from training.keeper import Keeper, State
-from training.learner import Batch, Learner, Loss, moved, names, seed_all
-from training.progress import Progress
-from training.ranks import Ranks
 from training.run import Run
-from training.settings import Settings
 
 Validate = Callable[[nn.Module], Mapping[str, float]]
 

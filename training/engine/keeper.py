@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from training.checkpoint import Checkpoints, pack, unpack
-from training.curves import Curves
+from training.engine.checkpoint import Checkpoints, pack, unpack
+from training.engine.curves import Curves
+from training.engine.torch_learner import Learner
 from training.errors import Changed, Diverged, RunError
-from training.learner import Learner
 from training.run import Run, say
 
 

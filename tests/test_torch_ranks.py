@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 import torch.distributed as dist
 from torch import nn
 
-from training.ranks import joined
+from training.engine.torch_ranks import joined
 
 
 def test_an_error_holds_no_net_when_the_group_goes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,8 @@ from contextlib import ExitStack, contextmanager
 
 import numpy as np
 
-from training.index import DataError, Index
-from training.shards import Arrays, Blocks
+from training.data.index import DataError, Index
+from training.data.shards import Arrays, Blocks
 
 
 class Noises:

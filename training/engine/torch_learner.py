@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from training.ranks import Ranks
-from training.settings import Settings
+from training.engine.settings import Settings
+from training.engine.torch_ranks import Ranks
 
 Batch = dict[str, Any]  # numbers as tensors on the device; byte strings as NumPy arrays
 Loss = Callable[[nn.Module, Batch], "Tensor | tuple[Tensor, Mapping[str, Tensor]]"]

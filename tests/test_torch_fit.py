@@ -17,13 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from tests import toy
-from training import budget, engine, keeper, learner, progress
-from training.checkpoint import Checkpoints, load, step_of
-from training.engine import Result, fit
+from training.engine import budget, keeper, progress
+from training.engine import torch_fit as engine
+from training.engine import torch_learner as learner
+from training.engine.checkpoint import Checkpoints, load, step_of
+from training.engine.settings import Settings
+from training.engine.torch_fit import Result, fit
+from training.engine.torch_ranks import Ranks
 from training.errors import Diverged, RunError
-from training.ranks import Ranks
 from training.run import Run, opened, read_state
-from training.settings import Settings
 
 PLAIN = Settings(epochs=2, rate=0.1, schedule="constant", score="-error", save_seconds=0, stop=0)
 

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.index import DataError, Index, Shard
-from training.shards import Arrays, Blocks
-from training.spare import Spare
+from training.data.index import DataError, Index, Shard
+from training.data.shards import Arrays, Blocks
+from training.data.spare import Spare
 
 WIDE = 512  # bytes of a value from which on it is read to its place, not copied there
 SPARE = 16  # batches in the hands of others whose memory is waited for

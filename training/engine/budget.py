@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from training.checkpoint import pack, unpack
+from training.engine.checkpoint import pack, unpack
+from training.engine.keeper import Keeper
+from training.engine.schedule import affordable
+from training.engine.torch_learner import Learner, moved
 from training.errors import RunError
-from training.keeper import Keeper
-from training.learner import Learner, moved
 from training.run import say
-from training.schedule import affordable
 
 REHEARSED = 6  # steps; the first two are slower (memory, kernels) and not counted
 SPARED = 0.05  # part of the budget that no plan touches: machines are not steady

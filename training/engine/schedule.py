@@ -7,7 +7,7 @@ the checkpoint holds the step and the history, and every decision follows from t
 import math
 from collections.abc import Sequence
 
-from training.settings import Settings
+from training.engine.settings import Settings
 
 
 def rate(settings: Settings, step: int, total: int, scores: Sequence[float]) -> float:

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from training.batches import Batches
-from training.index import Index
-from training.noises import fit, tracks
+from training.data.batches import Batches
+from training.data.index import Index
+from training.data.noises import fit, tracks
 
 READ = 32 << 20  # bytes of examples read at once where nothing is shuffled
 
