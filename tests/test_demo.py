@@ -18,6 +18,8 @@ from pipeline.demo.files import Kind, encode
 from pipeline.demo.plan import Item, plan
 from pipeline.demo.sounds import CLASSES
 from pipeline.errors import UsageError
+from pipeline.layouts.splits import Item as Member
+from pipeline.layouts.splits import assign
 
 PLAN = plan(0)
 BROKEN = {"broken/cut.wav", "broken/page.wav", "broken/empty.flac", "broken/nan.wav"}
@@ -30,7 +32,9 @@ def tree(folder: Path) -> dict[str, str]:
 
 
 def few(seed: int) -> list[Item]:
-    return [item for k, item in enumerate(plan(seed)) if k % 9 == 0 or k > 175]
+    """Some of every folder, and all that is broken."""
+    also = BROKEN | {COPY, "conversations/pool-a-talk-1.wav"}
+    return [item for k, item in enumerate(plan(seed)) if k % 16 == 0 or item.path in also]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +47,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """`ensure` and `synthesise` make four files."""
-    monkeypatch.setattr(demo, "plan", lambda seed: plan(seed)[::50])
+    monkeypatch.setattr(demo, "plan", lambda seed: plan(seed)[:200:50])
 
 
 def read_list(folder: Path) -> list[dict[str, str]]:
@@ -121,31 +125,54 @@ def test_the_corpus_has_the_stated_size_and_mixture() -> None:
     minutes: Counter[str] = Counter()
     groups, labels = defaultdict(set), defaultdict(set)
     for item in PLAN:
-        minutes[item.row["role"]] += item.seconds / 60
-        groups[item.row["role"]].add(item.row["group"])
-        labels[item.row.get("label", "")].add(item.row["group"])
-    assert 11 < sum(minutes.values()) < 13.5
-    assert 4 < minutes["clean"] < 4.6
+        top = item.path.split("/")[0]
+        minutes[top] += item.seconds / 60
+        if top != "broken":
+            groups[top].add(item.row["group"])
+            labels[top, item.row.get("label", "")].add(item.row["group"])
+    assert 21 < sum(minutes.values()) < 24
+    assert 4 < minutes["voices"] < 4.6
     assert 3.3 < minutes["noise"] < 4
     assert 2.3 < minutes["music"] < 2.7
-    assert 1.8 < minutes["labelled"] < 2.2
-    assert {role: len(g) for role, g in groups.items()} == {
-        "clean": 20, "noise": 56, "music": 8, "labelled": 3
+    assert 1.8 < minutes["conversations"] < 2.2
+    assert 9 < minutes["sounds"] < 11
+    assert {top: len(g) for top, g in groups.items()} == {
+        "voices": 20, "noise": 56, "music": 8, "conversations": 3, "sounds": 160
     }  # fmt: skip
-    assert all(len(labels[c]) >= 6 for c in CLASSES)
+    assert sum(map(len, groups.values())) == len(set.union(*groups.values()))  # none in two
+    assert all(len(labels["noise", c]) >= 6 for c in CLASSES)
+    assert all(len(labels["sounds", c]) == 20 for c in CLASSES)
     assert len(CLASSES) == 8
-    assert len(PLAN) >= 120
     assert len(BROKEN | {COPY}) / len(PLAN) < 0.05
     assert len({item.path for item in PLAN}) == len(PLAN)
-    assert not set.intersection(*groups.values())
+
+
+def test_sounds_are_for_classification_and_move_no_other_split() -> None:
+    items = [
+        Member(item.path, item.path, row["group"], row.get("label", ""), row["role"], "", None)
+        for item in PLAN
+        for row in [item.row]
+    ]
+    sounds = [item for item in items if item.path.startswith("sounds/")]
+    assert {item.role for item in sounds} == {"labelled"}  # noise would be mixed with speech
+    split_of = assign(items)
+    without = assign([item for item in items if item not in sounds])
+    assert {name: split_of[name] for name in without} == without
+    for split in ("valid", "test"):
+        heard = {item.group: item.label for item in items if split_of[item.group] == split}
+        count = Counter(label for label in heard.values() if label)
+        assert set(count) == set(CLASSES)
+        assert min(count.values()) >= 3
+        assert count.total() >= 25  # enough to measure a classifier
 
 
 def test_classes_do_not_differ_by_file_format() -> None:
     endings = defaultdict(set)
     for item in PLAN:
-        if item.row["role"] == "noise":
+        if item.row.get("label"):
             endings[item.row["label"]].add(Path(item.path).suffix)
-    assert all(len(e) >= 2 for e in endings.values())
+    assert len(endings) == len(CLASSES)
+    assert all(len(e) >= 4 for e in endings.values())
 
 
 # ---- the folder --------------------------------------------------------------------------------

@@ -19,7 +19,8 @@ from pipeline.rng import stream
 Floats = NDArray[np.float64]
 VOICES = 20
 LENGTHS = ((3.0, 3.6), (3.2, 4.4), (3.6, 8.4))  # seconds, of a voice's files
-TAKES = (1, 2, 1, 1, 3, 1, 1)  # files of each source of a class
+TAKES = (1, 2, 1, 1, 3, 1, 1)  # files of each source of a class, in noise/
+SOURCES = 20  # of a class, in sounds/, one file each
 ARTISTS, CLIPS = 8, 4
 POOLS, PER_POOL, TALKS = ("pool-a", "pool-b", "pool-c"), 3, 2
 
@@ -53,7 +54,7 @@ class Item:
 
 def plan(seed: int) -> list[Item]:
     """Every file of the corpus in the list's order."""
-    items = [*_voices(seed), *_noise(seed), *_music(seed), *_talks(seed)]
+    items = [*_voices(seed), *_noise(seed), *_music(seed), *_talks(seed), *_sounds(seed)]
     return items + list(_broken(items))
 
 
@@ -110,23 +111,34 @@ def _noise(seed: int) -> Iterator[Item]:
     for label in CLASSES:
         for s, takes in enumerate(TAKES):
             group = f"{label}-{s + 1}"
-            kind = SPEECH[stream(seed, "demo kind", group).integers(len(SPEECH))]
             for k in range(takes):
                 name = f"{group}-{k + 1}"
                 seconds = 2 + 3 * stream(seed, "demo length", name).random() ** 3
+                yield _heard(seed, "noise", label, group, name, seconds)
 
-                def make(
-                    label: str = label, group: str = group, name: str = name,
-                    kind: Kind = kind, seconds: float = seconds,
-                ) -> bytes:  # fmt: skip
-                    take = stream(seed, "demo take", name)
-                    source = stream(seed, "demo source", group)
-                    level = source.uniform(-34, -16)
-                    sound = noise(label, source, take, round(seconds * kind.rate), kind.rate)
-                    return _stored(sound, kind, level, take)
 
-                row = {"label": label, "group": group, "role": "noise"}
-                yield Item(f"noise/{label}/{name}.{kind.ending}", row, seconds, make)
+def _sounds(seed: int) -> Iterator[Item]:
+    """More sources of the same classes, to tell apart and not to mix with speech."""
+    for label in CLASSES:
+        for s in range(SOURCES):
+            name = f"{label}-s{s + 1:02d}"
+            seconds = float(stream(seed, "demo length", name).uniform(3, 4.5))
+            yield _heard(seed, "labelled", label, name, name, seconds)
+
+
+def _heard(seed: int, role: str, label: str, group: str, name: str, seconds: float) -> Item:
+    """One take of a class' source: a group is a source, a name a take."""
+    kind = SPEECH[stream(seed, "demo kind", group).integers(len(SPEECH))]
+
+    def make() -> bytes:
+        take, source = stream(seed, "demo take", name), stream(seed, "demo source", group)
+        level = source.uniform(-34, -16)
+        sound = noise(label, source, take, round(seconds * kind.rate), kind.rate)
+        return _stored(sound, kind, level, take)
+
+    row = {"label": label, "group": group, "role": role}
+    top = "noise" if role == "noise" else "sounds"
+    return Item(f"{top}/{label}/{name}.{kind.ending}", row, seconds, make)
 
 
 def _music(seed: int) -> Iterator[Item]:
