@@ -11,96 +11,24 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
+from tests.pictured import assert_apart, points  # noqa: E402
 from training.denoiser import plots as plots  # noqa: E402
 from training.denoiser.summary import summary  # noqa: E402
+from training.history import history_figure  # noqa: E402
 
-GAINS = [1.0, 3.0, 2.0]  # of three validations
 NAN = math.nan
 
 
-def metrics() -> list[dict[str, Any]]:
-    """Three epochs of ten steps, a line of training every five."""
-    rows: list[dict[str, Any]] = []
-    for step in range(5, 31, 5):
-        rows.append({"kind": "train", "step": step, "seconds": 1.0, "loss": 1 / step,
-                     "rate": step / 1000, "si_sdr_gain": step / 10, "grad_norm": None})  # fmt: skip
-        if step % 10 == 0:
-            rows.append({"kind": "valid", "step": step, "seconds": 1.0, "loss": 2 / step,
-                         "si_sdr_gain": GAINS[step // 10 - 1]})  # fmt: skip
-    return rows
-
-
-def drawn(figure: Any, label: str) -> dict[str, Any]:
-    """The lines of the panel with this label on its y axis, by their own label."""
-    (axes,) = [axes for axes in figure.axes if axes.get_ylabel() == label]
-    return {line.get_label(): line for line in axes.get_lines()}
-
-
-def points(line: Any) -> list[tuple[float, float]]:
-    return [(float(x), float(y)) for x, y in np.array(line.get_data()).T]
-
-
-def history(rows: Any, steps: int = 0, score: str = "si_sdr_gain") -> Any:
-    return plots.history_figure(rows, steps, score, "a run")
-
-
-def test_curves_over_epochs() -> None:
-    figure = history(metrics())
-    gain = drawn(figure, "SI-SDR gain, dB")
-    assert points(gain["validation"]) == [(1, 1), (2, 3), (3, 2)]
-    assert points(gain["train"])[:2] == [(0.5, 0.5), (1, 1)]
-    assert set(gain["doing nothing"].get_ydata()) == {0}
-    loss = drawn(figure, "loss")
-    assert points(loss["validation"]) == [(1, 0.2), (2, 0.1), (3, pytest.approx(2 / 30))]
-    assert len(points(loss["train"])) == 6
-    assert points(drawn(figure, "learning rate")["train"])[-1] == (3, 0.03)
-    assert figure.axes[-1].get_xlabel() == "epoch"
-    assert figure.get_suptitle() == "a run"
-
-
-def test_the_best_epoch_is_marked_in_every_panel() -> None:
-    figure = history(metrics())
-    assert points(drawn(figure, "SI-SDR gain, dB")["best epoch 2: 3 dB"]) == [(2, 3)]
-    assert points(drawn(figure, "loss")["best epoch 2: 0.1"]) == [(2, 0.1)]
-    for axes in figure.axes:
-        assert any(list(line.get_xdata()) == [2, 2] for line in axes.get_lines())
-    by_loss = history(metrics(), score="-loss")
-    assert "best epoch 3: 2 dB" in drawn(by_loss, "SI-SDR gain, dB")
-
-
-@pytest.mark.parametrize("score", ["si_sdr_gain", "-loss", "-other"])
-def test_of_equals_the_first_is_best(score: str) -> None:
-    rows = [{"kind": "valid", "step": s, "loss": 1.0, "si_sdr_gain": 2.0} for s in (10, 20)]
-    best = plots.best_row(rows, score)
-    assert best is not None
-    assert best["step"] == 10
-    assert plots.best_row([], score) is None
-
-
-def test_one_point_nulls_and_nothing(tmp_path: Path) -> None:
-    one = [{"kind": "valid", "step": 7, "loss": None, "si_sdr_gain": -1.0}]
-    assert points(drawn(history(one), "SI-SDR gain, dB")["validation"]) == [(1, -1)]
-    assert [axes.get_ylabel() for axes in history(one).axes] == ["SI-SDR gain, dB"]
-    early = [{"kind": "train", "step": 50, "loss": None, "rate": 0.1, "grad_norm": None}]
-    figure = history(early)
-    assert [axes.get_ylabel() for axes in figure.axes] == ["learning rate"]
-    assert figure.axes[0].get_xlabel() == "step"
-    half = history([{"kind": "valid", "step": 5, "loss": 1.0}], steps=10)
-    assert points(drawn(half, "loss")["validation"]) == [(0.5, 1)]
-    for i, rows in enumerate(([], one, early)):
-        plots.history(rows, tmp_path / f"{i}.png")
-        assert (tmp_path / f"{i}.png").stat().st_size > 2000
-
-
-def test_few_points_are_marked_and_wide_losses_are_logarithmic() -> None:
-    line = drawn(history(metrics()), "loss")["train"]
-    assert line.get_marker() == "o"
-    many = [{"kind": "train", "step": s, "loss": 1.0 + s} for s in range(100)]
-    figure = history(many)
-    assert drawn(figure, "loss")["train"].get_marker() in ("", "None")
-    assert figure.axes[0].get_yscale() == "log"
-    negative = [{"kind": "train", "step": s, "loss": s - 50.0} for s in range(100)]
-    assert history(negative).axes[0].get_yscale() == "linear"
+def test_curves_of_a_denoiser() -> None:
+    """Loss, gain with the line of doing nothing, learning rate."""
+    row = {"step": 10, "loss": 0.5, "si_sdr_gain": 3.0, "rate": 0.1}
+    rows = [{**row, "kind": kind} for kind in ("train", "valid")]
+    figure = history_figure(rows, plots.PANELS, 10, "si_sdr_gain", "a run")
+    labels = [axes.get_ylabel() for axes in figure.axes]
+    assert labels == ["loss", "SI-SDR gain, dB", "learning rate"]
+    lines = {line.get_label(): line for line in figure.axes[1].get_lines()}
+    assert points(lines["best epoch 1: 3 dB"]) == [(1, 3)]
+    assert set(lines["doing nothing"].get_ydata()) == {0}
 
 
 def measured(
@@ -218,7 +146,7 @@ def test_networks_down_recipes_across(tmp_path: Path) -> None:
 def test_files(kind: str, least: int, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     if kind == "history":
-        plots.history(metrics(), path)
+        plots.history([{"kind": "valid", "step": 5, "loss": 1.0}], path)
     elif kind == "gains":
         plots.gains(measured(ALL, [0.0, 5.0], ["white", "babble"]), path)
     else:
@@ -236,19 +164,6 @@ def test_no_words_lie_on_each_other() -> None:
     busy = [
         plots.gains_figure(measured(systems, [-5.0, 0.0, 5.0, 10.0, 15.0, 20.0], kinds)),
         plots.matrix_figure(CELLS),
-        history(metrics()),
     ]
     for figure in busy:
-        figure.set_dpi(110)
-        figure.draw_without_rendering()
-        for axes in figure.axes:
-            words = [*axes.get_xticklabels(), *axes.get_yticklabels(), *axes.texts]
-            words += [axes.xaxis.label, axes.yaxis.label, axes.title]
-            boxes = [w.get_window_extent() for w in words if w.get_text() and w.get_visible()]
-            apart = [not a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i]]
-            assert all(apart)
-            held, whole = axes.get_tightbbox(), figure.bbox
-            assert held.x0 >= 0
-            assert held.y0 >= 0
-            assert held.x1 <= whole.x1
-            assert held.y1 <= whole.y1
+        assert_apart(figure)

@@ -4,13 +4,11 @@ Reads and writes nothing: it is given what a run holds and returns Markdown.
 """
 
 import datetime
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
+from training.cards import Facts, configuration, data_grid, grid, measured, versions
 from training.denoiser.summary import INPUT, Summary
 from training.denoiser.table import table
-
-Facts = Mapping[str, Any]
 
 ABOUT = {
     "unet": "a U-Net on the waveform that looks about one second to both sides",
@@ -48,10 +46,10 @@ def card(
         _about(facts, told, name),
         _use(facts["config"]["rate"], name, exports),
         _data(facts, told, counts or {}),
-        _trained(facts),
-        _measured(told),
+        configuration(facts["config"]),
+        measured({recipe: table(one) for recipe, one in told.items()}),
         _limits(facts["config"]["rate"], told),
-        _versions(facts, name, day or datetime.date.today().isoformat()),
+        versions(facts, name, day or datetime.date.today().isoformat()),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -85,37 +83,23 @@ def _use(rate: int, name: str, exports: Facts | None) -> str:
     for row in rows:
         size = f"{row['bytes'] / 1e6:.1f}"
         cells.append([f"`{row['file']}`", size, f"{row['difference']:.1g}", f"{row['ms']:.1f}"])
-    text += _grid(cells) + "\n\nThe difference is to the network itself, in parts of full scale."
+    text += grid(cells) + "\n\nThe difference is to the network itself, in parts of full scale."
     if any(row["file"].endswith(".onnx") for row in rows):
         text += f" Without this project, with onnxruntime:\n\n{SNIPPET.format(rate=rate)}"
     return text
 
 
 def _data(facts: Facts, told: Mapping[str, Summary], counts: Mapping[str, Facts]) -> str:
-    cells = [["recipe", "index key", "train", "valid", "test", "measured on"]]
-    for recipe, key in facts["data"].items():
-        held = counts.get(recipe, {}).get("examples", {})
-        sizes = [str(held.get(split, "-")) for split in ("train", "valid", "test")]
-        one = told.get(recipe)
-        heard = f"{one['mixtures']} mixtures, {one['groups']} groups" if one else "-"
-        cells.append([f"`{recipe}`", f"`{key[:16]}`", *sizes, heard])
+    heard = {
+        recipe: f"{one['mixtures']} mixtures, {one['groups']} groups"
+        for recipe, one in told.items()
+    }
     noise = "Noise was mixed anew for each example and epoch." if facts["config"]["online"] else ""
     return (
-        f"## Data\n\n{_grid(cells)}\n\nNo speaker, source or noise recording of the test split is "
-        f"in the others: the network has never heard them. {noise}".rstrip()
+        f"## Data\n\n{data_grid(facts, heard, counts)}\n\n"
+        "No speaker, source or noise recording of the test split is in the others: the network has "
+        f"never heard them. {noise}".rstrip()
     )
-
-
-def _trained(facts: Facts) -> str:
-    lines = [f"- `{key}`: {_shown(value)}" for key, value in _flat(facts["config"])]
-    return "## Configuration\n\n" + "\n".join(lines)
-
-
-def _measured(told: Mapping[str, Summary]) -> str:
-    if not told:
-        return "## Measured\n\nNot yet: `make evaluate` does it."
-    parts = [f"### {recipe}\n\n```\n{table(one).rstrip()}\n```" for recipe, one in told.items()]
-    return "## Measured\n\n" + "\n\n".join(parts)
 
 
 def _limits(rate: int, told: Mapping[str, Summary]) -> str:
@@ -158,29 +142,3 @@ def _harm(one: Summary, own: Summary) -> list[str]:
     if behind:
         lines.append(f"more SI-SDR on average comes of: {', '.join(behind)}.")
     return lines
-
-
-def _versions(facts: Facts, name: str, day: str) -> str:
-    held = ", ".join(f"{key} {value}" for key, value in sorted(facts["versions"].items()))
-    setup = facts["setup"]
-    cores = f"processes {setup['ranks']}, threads {setup['threads']}"
-    return f"## Versions\n\nRun `{name}`: {cores}; {held}. Card of {day}."
-
-
-def _flat(config: Facts, before: str = "") -> list[tuple[str, Any]]:
-    rows: list[tuple[str, Any]] = []
-    for key, value in config.items():
-        inner = isinstance(value, Mapping)
-        rows += _flat(value, f"{before}{key}.") if inner else [(before + key, value)]
-    return rows
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(str, value))
-    return "off" if value is None or value == "" else str(value)
-
-
-def _grid(rows: Sequence[Sequence[str]]) -> str:
-    head, *others = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([head, "|" + "---|" * len(rows[0]), *others])

@@ -12,19 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from training.denoiser.summary import INPUT, Summary
-from training.pictures import (
-    BLACK,
-    BLUE,
-    COLOURS,
-    GREEN,
-    GREY,
-    MARKERS,
-    ORANGE,
-    blank,
-    heat,
-    save,
-    spectrograms,
-)
+from training.history import LOSS, RATE, Panel, Row
+from training.history import history as curves
+from training.pictures import BLACK, COLOURS, GREY, MARKERS, blank, heat, save, spectrograms
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,17 +23,14 @@ if TYPE_CHECKING:
 __all__ = ["gains", "history", "matrix", "spectrograms"]
 
 GAIN = "si_sdr_gain"  # its key in a run's metrics
-FEW = 30  # points, below which each is marked
-
-Row = Mapping[str, Any]
+PANELS = (LOSS, Panel(GAIN, "SI-SDR gain, dB", "dB", (0.0, "doing nothing")), RATE)
 
 
 def history(
     rows: Sequence[Row], path: Path, *, steps: int = 0, score: str = GAIN, title: str = ""
 ) -> None:
-    """How a run went, from its metrics. `steps` in an epoch (0: as the first validation tells),
-    `score` by which the best epoch is judged (with a minus, lower is better)."""
-    save(history_figure(rows, steps, score, title or path.resolve().parent.name), path)
+    """How a run went, from its metrics."""
+    curves(rows, path, panels=PANELS, steps=steps, score=score, title=title)
 
 
 def gains(told: Summary, path: Path) -> None:
@@ -54,78 +41,6 @@ def gains(told: Summary, path: Path) -> None:
 def matrix(cells: Mapping[str, Mapping[str, Mapping[str, Any]]], path: Path) -> None:
     """Networks down, recipes across, as `matrix_table` takes them."""
     save(matrix_figure(cells), path)
-
-
-def history_figure(rows: Sequence[Row], steps: int, score: str, title: str) -> "Figure":
-    """Loss, gain and learning rate, one above the other; what was never measured is left out."""
-    ends = [row["step"] for row in rows if row["kind"] == "valid"]
-    steps = steps or min(ends, default=0)
-    panels = [("loss", "loss"), (GAIN, "SI-SDR gain, dB"), ("rate", "learning rate")]
-    panels = [(key, label) for key, label in panels if _points(rows, key)[0]] or panels[:1]
-    figure = blank(8, 1 + 2.2 * len(panels))
-    grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
-    best = best_row(rows, score)
-    for axes, (key, label) in zip(grid, panels, strict=True):
-        for kind, name, colour in (("train", "train", ORANGE), ("valid", "validation", BLUE)):
-            x, y = _points(rows, key, kind, steps)
-            form = "o-" if kind == "valid" or len(x) < FEW else "-"
-            if x:
-                axes.plot(x, y, form, color=colour, ms=4, lw=1.4, label=name)
-        if key == GAIN:
-            axes.axhline(0, color=BLACK, lw=1, ls="--", label="doing nothing")
-        _best(axes, best, key, steps)
-        _loss_or_rate(axes, key)
-        axes.set_ylabel(label)
-        axes.grid(alpha=0.3)
-        if key != "rate" and axes.get_legend_handles_labels()[0]:
-            axes.legend(fontsize=8)
-    grid[-1].set_xlabel("epoch" if steps else "step")
-    grid[-1].locator_params(axis="x", integer=True)
-    grid[-1].set_xlim(left=0)
-    figure.suptitle(title)
-    return figure
-
-
-def best_row(rows: Sequence[Row], score: str) -> Row | None:
-    """The validation with the best score, the first among equals; by its loss if there is no such
-    score."""
-    name, sign = score.lstrip("-"), -1 if score.startswith("-") else 1
-    found = [row for row in rows if row["kind"] == "valid"]
-    held = [row for row in found if row.get(name) is not None]
-    if not held:
-        name, sign = "loss", -1
-        held = [row for row in found if row.get(name) is not None]
-    return max(held, key=lambda row: sign * row[name], default=None)
-
-
-def _points(
-    rows: Sequence[Row], key: str, kind: str = "", steps: int = 0
-) -> tuple[list[float], list[float]]:
-    """(epochs, values) where there is a value."""
-    held = [row for row in rows if row["kind"] in (kind or row["kind"])]
-    held = [row for row in held if row.get(key) is not None]
-    return [row["step"] / max(steps, 1) for row in held], [row[key] for row in held]
-
-
-def _best(axes: "Axes", best: Row | None, key: str, steps: int) -> None:
-    if best is None:
-        return
-    at = best["step"] / max(steps, 1)
-    axes.axvline(at, color=GREEN, lw=1, ls=":")
-    if best.get(key) is not None:
-        what = f"epoch {math.ceil(at)}" if steps else f"step {best['step']}"
-        label = f"best {what}: {best[key]:.3g}" + (" dB" if key == GAIN else "")
-        axes.plot([at], [best[key]], "*", color=GREEN, ms=13, label=label, zorder=3)
-
-
-def _loss_or_rate(axes: "Axes", key: str) -> None:
-    lines = [np.asarray(line.get_ydata(), float) for line in axes.get_lines()]
-    values = [float(value) for line in lines for value in line]
-    if key == "loss" and values and min(values) > 0 and max(values) > 10 * min(values):
-        axes.set_yscale("log")
-    if key == "rate":
-        axes.set_ylim(bottom=0)
-        axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 2))
 
 
 def gains_figure(told: Summary) -> "Figure":

@@ -3,10 +3,11 @@
 Reads and writes nothing. Does: lays out numbers as plain text, "-" where there is none.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from training.denoiser.summary import INPUT, Summary
+from training.tables import bounds, columns, difference, number, scaled
 
 NAMES = {"pesq": "PESQ", "estoi": "ESTOI", "dnsmos": "DNSMOS", "si_sdr": "SI-SDR", "gain": "gain"}
 PERCEPTUAL = ("pesq", "estoi", "dnsmos")
@@ -30,11 +31,11 @@ def matrix_table(cells: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     recipes = list(next(iter(cells.values())))
     rows = []
     for name, row in cells.items():
-        shown = [_interval(row[on], 1) + f"  at {row[on]['rate']} Hz" for on in recipes]
+        shown = [difference(row[on], 1) + f"  at {row[on]['rate']} Hz" for on in recipes]
         rows.append([name, *shown])
     title = "Mean SI-SDR gain, dB [95 % interval], of each network (down) on each recipe (across),"
     title += "\nscored at the lower of the two rates\n\n"
-    return title + _grid([["", *recipes], *rows]) + "\n"
+    return title + columns([["", *recipes], *rows]) + "\n"
 
 
 def _systems(told: Summary) -> str:
@@ -42,25 +43,25 @@ def _systems(told: Summary) -> str:
     head = ["", *map(_level(told), told["levels"]), "mean", "95 %", "median"]
     rows = [[*head, *map(NAMES.get, perceptual), "clean", "worst", "params", "MACs/s", "RTF"]]
     for name, one in _ordered(told):
-        gains = [_number(one["levels"][f"{x:g}"]["gain"], 1) for x in told["levels"]]
+        gains = [number(one["levels"][f"{x:g}"]["gain"], 1) for x in told["levels"]]
         gain = one["over"]["gain"]
         spread = f" ±{one['spread']['gain']:.1f}" if one["spread"] else ""
         rows.append(
             [
                 name,
                 *gains,
-                _number(gain["mean"], 1) + spread,
-                _bounds(gain, 1),
-                _number(one["median"], 1),
-                *(_number(one["over"][s]["mean"], 3 if s == "estoi" else 2) for s in perceptual),
-                _number(one["clean"]["median"], 1),
-                _number(one["worst"]["mean"], 1),
-                _scaled(one["parameters"]),
-                _scaled(one["macs"]),
-                _number(one["rtf"], 3) if name != INPUT else "-",
+                number(gain["mean"], 1) + spread,
+                bounds(gain, 1),
+                number(one["median"], 1),
+                *(number(one["over"][s]["mean"], 3 if s == "estoi" else 2) for s in perceptual),
+                number(one["clean"]["median"], 1),
+                number(one["worst"]["mean"], 1),
+                scaled(one["parameters"]),
+                scaled(one["macs"]),
+                number(one["rtf"], 3) if name != INPUT else "-",
             ]
         )
-    return f"{_title(told)}\n{_grid(rows)}\n\n" + "\n".join(_notes(told))
+    return f"{_title(told)}\n{columns(rows)}\n\n" + "\n".join(_notes(told))
 
 
 def _title(told: Summary) -> str:
@@ -74,7 +75,7 @@ def _title(told: Summary) -> str:
 
 def _notes(told: Summary) -> list[str]:
     level, span, held = _level(told), told["span"], told["systems"]
-    own = [_number(held[INPUT]["levels"][f"{x:g}"]["si_sdr"], 1) for x in told["levels"]]
+    own = [number(held[INPUT]["levels"][f"{x:g}"]["si_sdr"], 1) for x in told["levels"]]
     over = f"{level(span[0])} to {level(span[-1])}" if len(span) > 1 else level(span[0])
     groups = "groups (speakers, sources)" if told["interval_over"] == "groups" else "recordings"
     few = "; few, so it is rough" if told["groups"] < FEW else ""
@@ -106,8 +107,8 @@ def _kinds(told: Summary) -> str:
     rows = [["", *told["kinds"]]]
     for name, one in _ordered(told):
         cells = [one["kinds"].get(kind, {}).get("over", {}).get("gain") for kind in told["kinds"]]
-        rows.append([name, *(_number(cell, 1) for cell in cells)])
-    return "Mean gain by noise, dB\n\n" + _grid(rows)
+        rows.append([name, *(number(cell, 1) for cell in cells)])
+    return "Mean gain by noise, dB\n\n" + columns(rows)
 
 
 def _cells(told: Summary) -> str:
@@ -115,17 +116,17 @@ def _cells(told: Summary) -> str:
     rows = [["", *map(_level(told), told["levels"])]]
     for kind, cell in told["systems"][told["ours"]]["kinds"].items():
         gains = [cell["levels"][f"{x:g}"]["gain"] for x in told["levels"]]
-        rows.append([kind, *(_number(gain, 1) for gain in gains)])
-    return f"Gain of {told['ours']}, dB\n\n" + _grid(rows)
+        rows.append([kind, *(number(gain, 1) for gain in gains)])
+    return f"Gain of {told['ours']}, dB\n\n" + columns(rows)
 
 
 def _ahead(told: Summary) -> str:
     scores = ["gain", *(s for s in PERCEPTUAL if _any(told, s))]
     rows = [["", *(NAMES[s] for s in scores)]]
     for name, gaps in told["ahead"].items():
-        rows.append([name, *(_interval(gaps[s], 1 if s == "gain" else 3) for s in scores)])
+        rows.append([name, *(difference(gaps[s], 1 if s == "gain" else 3) for s in scores)])
     title = f"How far {told['ours']} lies above each, mixture by mixture [95 %]: better where the "
-    return title + "whole interval is above 0\n\n" + _grid(rows)
+    return title + "whole interval is above 0\n\n" + columns(rows)
 
 
 def _worst(told: Summary) -> str:
@@ -134,12 +135,12 @@ def _worst(told: Summary) -> str:
     lines = [f"Worst of {told['ours']}"]
     for row in one["worst"]["rows"][:NAMED]:
         lines.append(
-            f"{_number(row['gain'], 1)} dB: {row['source'][:16]} from sample {row['start']}, "
+            f"{number(row['gain'], 1)} dB: {row['source'][:16]} from sample {row['start']}, "
             f"{row['kind']}, {level(row['level'])}"
         )
     if clean["where"]:
         lines.append(
-            f"clean input: mean {_number(clean['mean'], 1)} dB, worst {_number(clean['worst'], 1)} "
+            f"clean input: mean {number(clean['mean'], 1)} dB, worst {number(clean['worst'], 1)} "
             f"dB: {clean['where']['source'][:16]} from sample {clean['where']['start']}"
         )
     return "\n".join(lines)
@@ -161,43 +162,3 @@ def _level(told: Summary) -> Any:
     """How a level is written."""
     unit = " dB" if told["unit"] == "dB" else ""
     return lambda level: f"{level:g}{unit}"
-
-
-def _number(value: float | None, places: int) -> str:
-    return "-" if value is None else f"{round(value, places) + 0.0:.{places}f}"  # no -0.0
-
-
-def _bounds(found: Mapping[str, Any], places: int) -> str:
-    if found["low"] is None:
-        return "-"
-    return f"[{_number(found['low'], places)}, {_number(found['high'], places)}]"
-
-
-def _interval(found: Mapping[str, Any], places: int) -> str:
-    if found["mean"] is None:
-        return "-"
-    return f"{round(found['mean'], places) + 0.0:+.{places}f} {_bounds(found, places)}"
-
-
-def _scaled(value: float | None) -> str:
-    """With k, M or G."""
-    if value is None:
-        return "-"
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:.3g}{letter}"
-    return f"{value:.3g}"
-
-
-def _grid(rows: Sequence[Sequence[str | None]]) -> str:
-    """Columns as wide as their widest cell; the first to the left, the others to the right."""
-    cells = [[str(cell) for cell in row] for row in rows]
-    wide = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
-    lines = []
-    for row in cells:
-        first, *others = [
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, wide, strict=True))
-        ]
-        lines.append("  ".join([first, *others]).rstrip())
-    return "\n".join(lines)
