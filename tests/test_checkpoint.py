@@ -4,27 +4,25 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-
-pytest.importorskip("torch")
-
-import torch
 
 from training.engine.checkpoint import Checkpoints, load, pack, step_of, unpack, weights
 from training.errors import Damaged, RunError
 
 STATE = {
     "step": 3,
-    "model": {"w": torch.arange(6.0).reshape(2, 3), "half": torch.ones(3, dtype=torch.bfloat16)},
-    "optimizer": {"state": {0: {"step": torch.tensor(2.0)}}, "groups": [{"betas": (0.9, 0.999)}]},
-    "flags": torch.tensor([True, False]),
-    "empty": torch.empty(0, 4),
+    "model": {"w": np.arange(6.0).reshape(2, 3).T, "half": np.ones(3, np.float16)},
+    "optimizer": {"state": {0: {"step": np.array(2.0, np.float32)}}, "betas": [(0.9, 0.999)]},
+    "flags": np.array([True, False]),
+    "seeds": np.array([2**32 - 1, 7], np.uint32),
+    "empty": np.empty((0, 4), np.float32),
     "odd": [None, True, 1e-320, math.inf, -0.0, 2**70, "\u00e9\n"],
 }
 
 
 def same(a: Any, b: Any) -> bool:
-    if isinstance(a, torch.Tensor):
+    if isinstance(a, np.ndarray):
         return a.dtype == b.dtype and a.shape == b.shape and bool((a == b).all())
     if isinstance(a, dict):
         return list(a) == list(b) and all(same(a[k], b[k]) for k in a)
@@ -42,31 +40,8 @@ def test_every_kind_of_value_comes_back() -> None:
     assert packed(unpack(packed(STATE))) == packed(STATE)
 
 
-def test_a_real_optimizer_goes_on_from_it() -> None:
-    def step(net: Any, optimizer: Any) -> Any:
-        optimizer.zero_grad()
-        net(torch.ones(2, 3)).sum().backward()
-        optimizer.step()
-        return net.weight.detach().clone()
-
-    nets = [torch.nn.Linear(3, 2) for _ in range(2)]
-    adams = [torch.optim.Adam(net.parameters(), lr=0.1) for net in nets]
-    step(nets[0], adams[0])
-    state = unpack(packed([nets[0].state_dict(), adams[0].state_dict()]))
-    nets[1].load_state_dict(state[0])
-    adams[1].load_state_dict(state[1])
-    assert torch.equal(step(nets[0], adams[0]), step(nets[1], adams[1]))
-
-
-def test_tensors_come_back_in_memory_of_their_own() -> None:
-    """Aligned as any other: kernels may sum in another order where memory is not."""
-    made = unpack(packed({"a": torch.ones(3, dtype=torch.uint8), "b": torch.ones(1000)}))
-    assert made["b"].data_ptr() % 64 == torch.ones(1000).data_ptr() % 64 == 0
-    made["b"].add_(1)
-
-
 def test_no_damage_passes() -> None:
-    data = packed({"w": torch.arange(3.0), "step": 1})
+    data = packed({"w": np.arange(3.0), "step": 1})
     for at in range(len(data)):
         with pytest.raises(Damaged):
             unpack(data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :])
@@ -77,7 +52,7 @@ def test_no_damage_passes() -> None:
 
 
 def test_what_cannot_be_held_is_refused() -> None:
-    for value in (object(), torch.ones(1, dtype=torch.complex64), {"a": {1, 2}}):
+    for value in (object(), np.ones(1, np.complex64), np.array(["a"]), {"a": {1, 2}}):
         with pytest.raises(TypeError, match="cannot hold"):
             packed(value)
 

@@ -130,7 +130,7 @@ def test_the_average_is_scored_and_kept(tmp_path: Path) -> None:
     assert scored[-1] == pytest.approx(kept)
     assert float(model.w.detach()) == pytest.approx(w)
     tree = load(Checkpoints(run.folder).all()[-1])["learner"]
-    assert float(tree["ema"]["w"]) == pytest.approx(kept)
+    assert tree["ema"]["w"].item() == pytest.approx(kept)
 
 
 def test_groups_may_learn_slower_or_be_frozen_at_first(tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_a_bad_example_stops_before_the_step_and_is_named(tmp_path: Path) -> Non
     assert names == ["step-000000002.ckpt"]
     assert (state["state"], "batch 3" in state["stopped"]) == ("unfinished", True)
     w = load(Checkpoints(tmp_path / "runs/toy/a").all()[-1])["learner"]["model"]["w"]
-    assert torch.isfinite(w).all()
+    assert np.isfinite(w).all()
 
 
 def test_a_bad_gradient_under_a_good_loss_stops_too(tmp_path: Path) -> None:
@@ -279,30 +279,13 @@ def test_draws_depend_on_seed_rank_and_step_alone() -> None:
 def test_tensorboard_when_it_is_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made: list[Any] = []
-
-    class Writer:
-        def __init__(self, folder: str, purge_step: int) -> None:
-            self.folder, self.purge, self.rows, self.closed = folder, purge_step, [], False
-            made.append(self)
-
-        def add_scalar(self, name: str, value: float, step: int, when: float) -> None:
-            self.rows.append((name, value, step))
-
-        def close(self) -> None:
-            self.closed = True
-
-    module = types.ModuleType("torch.utils.tensorboard")
-    module.SummaryWriter = Writer
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
     learn(tmp_path / "with")
-    assert (made[0].folder, made[0].purge) == (str(tmp_path / "with/runs/toy/a/tensorboard"), 0)
-    assert {row[0] for row in made[0].rows} >= {"train/loss", "valid/error", "train/rate"}
-    assert made[0].closed
+    assert len(list((tmp_path / "with/runs/toy/a/tensorboard").iterdir())) == 1
     assert "TensorBoard" not in capsys.readouterr().err
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    monkeypatch.setitem(sys.modules, "tensorboard.summary.writer.event_file_writer", None)
     learn(tmp_path / "without")
     assert capsys.readouterr().err.count("TensorBoard is not installed") == 1
+    assert not (tmp_path / "without/runs/toy/a/tensorboard").exists()
 
 
 class Clock:

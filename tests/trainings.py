@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+import numpy as np
 
 from training.engine.checkpoint import Checkpoints, load
 from training.run import Run
@@ -82,7 +82,7 @@ def _hash(value: Any, result: Any) -> None:
         for key, item in value.items():
             result.update(repr(key).encode())
             _hash(item, result)
-    elif isinstance(value, Tensor):
-        result.update(f"{value.dtype} {tuple(value.shape)}".encode() + value.numpy().tobytes())
+    elif isinstance(value, np.ndarray):
+        result.update(f"{value.dtype} {value.shape}".encode() + value.tobytes())
     else:
         result.update(repr(value).encode())

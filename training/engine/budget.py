@@ -7,12 +7,10 @@ Only the first process's clock counts; the others are told.
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 from training.engine.checkpoint import pack, unpack
 from training.engine.keeper import Keeper
 from training.engine.schedule import affordable
-from training.engine.torch_learner import Learner, moved
 from training.errors import RunError
 from training.run import say
 
@@ -23,9 +21,9 @@ SPARED = 0.05  # part of the budget that no plan touches: machines are not stead
 class Budget:
     """`plan` before the first step, `shorten` after each scoring, `over` at each step."""
 
-    def __init__(self, keeper: Keeper, learner: Learner, data: Any) -> None:
-        self.keeper, self.learner, self.data = keeper, learner, data
-        self.limit = learner.settings.budget
+    def __init__(self, keeper: Keeper) -> None:
+        self.keeper, self.learner = keeper, keeper.learner
+        self.limit = keeper.learner.settings.budget
         self.scoring = 0.0  # seconds that scoring took the last time
         self.training = 0.0  # seconds that this process has trained
         self.trained = 0  # and the steps it took
@@ -39,18 +37,12 @@ class Budget:
         after = self.keeper.seconds() + self.scoring + self.keeper.last
         return self.limit > 0 and after > self.limit * (1 - SPARED / 2)
 
-    def plan(self, score: Callable[[], object]) -> None:
-        """Measure, and lower the run's steps to what fits."""
+    def plan(self, rehearse: Callable[[int], list[float]], score: Callable[[], object]) -> None:
+        """Measure, and lower the run's steps to what fits. `rehearse` takes so many steps of the
+        first epoch, fewer where it is shorter, and says when it began and when each was done."""
         state, ranks = self.keeper.state, self.learner.ranks
         before = b"".join(pack(self.learner.state()))
-        times = [time.monotonic()]
-        for number, arrays in enumerate(self.data.epoch(0)):
-            batch = moved(arrays, ranks.device)
-            self.learner.gradient(batch, number, 0, self.learner.settings.rate)
-            self.learner.apply()
-            times.append(time.monotonic())
-            if number + 1 == REHEARSED:
-                break
+        times = rehearse(REHEARSED)
         counted = times[2:] if len(times) > 3 else times
         pace = (counted[-1] - counted[0]) / (len(counted) - 1)
         began = time.monotonic()

@@ -1,20 +1,20 @@
 """Checkpoints: all state of a training run in one file, hashed, without pickle.
 
-Reads and writes ``checkpoints/step-<step>[-best].ckpt``: magic, length of the head, head, tensors,
-sha256 of all before it. The head is JSON: the state, with a place in the file for each tensor.
+Reads and writes ``checkpoints/step-<step>[-best].ckpt``: magic, length of the head, head, arrays,
+sha256 of all before it. The head is JSON: the state, with a place in the file for each array.
 Does: keeps the two newest and the best; when the newest is damaged, says so and takes the one
-before.
+before. Knows no framework: learners give and take NumPy arrays.
 """
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from training import durable
 from training.errors import Damaged, RunError
@@ -24,18 +24,19 @@ MAGIC = b"melmill1"
 HASH = 32  # bytes of a sha256
 KEPT = 2  # newest ones
 ASIDE = ".aside"  # ends the name of one that is damaged or was gone back behind
-DTYPES = {str(d).removeprefix("torch."): d for d in (
-    torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32,
-    torch.uint8, torch.bool,
-)}  # fmt: skip
+KINDS = {
+    name: np.dtype(name).newbyteorder("<")
+    for name in ("float16", "float32", "float64", "int8", "int32", "int64")
+    + ("uint8", "uint32", "uint64", "bool")
+}
 
 
 def pack(state: Any) -> Iterator[bytes | memoryview]:
     """The file's bytes, part by part."""
-    tensors: list[Tensor] = []
-    head = json.dumps({"state": _plain(state, tensors)}).encode()
+    arrays: list[np.ndarray] = []
+    head = json.dumps({"state": _plain(state, arrays)}).encode()
     result = hashlib.sha256()
-    for part in (MAGIC + len(head).to_bytes(8, "little") + head, *map(_view, tensors)):
+    for part in (MAGIC + len(head).to_bytes(8, "little") + head, *map(_view, arrays)):
         result.update(part)
         yield part
     yield result.digest()
@@ -53,19 +54,19 @@ def unpack(data: bytes | bytearray, where: object = "") -> Any:
     return _state(json.loads(bytes(view[16:begin]))["state"], view[begin:held])
 
 
-def _plain(value: Any, tensors: list[Tensor]) -> Any:
-    """`value` as JSON that can be undone exactly; tensors go into the list."""
-    if isinstance(value, Tensor):
-        kind = str(value.dtype).removeprefix("torch.")
-        if kind not in DTYPES:
+def _plain(value: Any, arrays: list[np.ndarray]) -> Any:
+    """`value` as JSON that can be undone exactly; arrays go into the list."""
+    if isinstance(value, np.ndarray):
+        kind = value.dtype.name
+        if kind not in KINDS:
             raise TypeError(f"a checkpoint cannot hold {value.dtype}")
-        start = sum(t.numel() * t.element_size() for t in tensors)
-        tensors.append(value)
+        start = sum(array.nbytes for array in arrays)
+        arrays.append(value)
         return {"tensor": [kind, list(value.shape), start]}
     if isinstance(value, dict):  # keys may be numbers, which JSON would turn into text
-        return {"dict": [[_plain(k, tensors), _plain(v, tensors)] for k, v in value.items()]}
+        return {"dict": [[_plain(k, arrays), _plain(v, arrays)] for k, v in value.items()]}
     if isinstance(value, (list, tuple)):
-        return {type(value).__name__: [_plain(item, tensors) for item in value]}
+        return {type(value).__name__: [_plain(item, arrays) for item in value]}
     if value is None or type(value) in (bool, int, float, str):
         return value
     raise TypeError(f"a checkpoint cannot hold {type(value).__name__}")
@@ -77,24 +78,21 @@ def _state(value: Any, data: memoryview) -> Any:
     ((kind, inner),) = value.items()
     if kind == "tensor":
         name, shape, start = inner
-        made = torch.empty(shape, dtype=DTYPES[name])  # its own memory, aligned like any other
-        size = made.numel() * made.element_size()
-        _bytes(made).copy_(torch.frombuffer(data, dtype=torch.uint8, count=size, offset=start)
-                           if size else torch.empty(0, dtype=torch.uint8))  # fmt: skip
-        return made
+        count = math.prod(shape)
+        return (
+            np.frombuffer(data, KINDS[name], count, start).reshape(shape)
+            if count
+            else (np.empty(shape, KINDS[name]))
+        )
     items = [_state(item, data) for pair in inner for item in (pair if kind == "dict" else [pair])]
     if kind == "dict":
         return dict(zip(items[::2], items[1::2], strict=True))
     return tuple(items) if kind == "tuple" else items
 
 
-def _bytes(tensor: Tensor) -> Tensor:
-    return tensor.reshape(-1).view(torch.uint8)
-
-
-def _view(tensor: Tensor) -> bytes | memoryview:
-    plain = _bytes(tensor.detach().cpu().contiguous())
-    return plain.numpy().data if plain.numel() else b""
+def _view(array: np.ndarray) -> bytes | memoryview:
+    plain = np.ascontiguousarray(array, KINDS[array.dtype.name])
+    return plain.reshape(-1).view(np.uint8).data if plain.size else b""
 
 
 def load(path: Path) -> Any:
@@ -181,7 +179,7 @@ def step_of(path: Path) -> int:
     return int(found[1])
 
 
-def weights(state: Any) -> dict[str, Tensor]:
+def weights(state: Any) -> dict[str, np.ndarray]:
     """What to use of a model: its average where one was kept."""
-    found: dict[str, Tensor] = state["ema"] or state["model"]
+    found: dict[str, np.ndarray] = state["ema"] or state["model"]
     return found

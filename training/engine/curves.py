@@ -8,6 +8,7 @@ Writes: the run's tensorboard/, where TensorBoard is installed.
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -18,42 +19,60 @@ class Curves:
     """Begun at the first row: a finished run that is looked at again is left as it is."""
 
     def __init__(self, run: Run | None) -> None:
-        self.run, self.kind = run, _tensorboard() if run else None
-        self.writer: Any = None
+        self.run = run
+        self.writer: _Events | None = None
+        self.absent = False
         self.began = 0.0  # by the clock, if the run had never paused
 
     def add(self, row: Mapping[str, Any]) -> None:
         """A row that metrics.jsonl holds by now."""
-        if self.run is None or self.kind is None:
+        if self.run is None or self.absent:
             return
         rows: Sequence[Mapping[str, Any]] = [row]
         if self.writer is None:
-            self.began, rows = time.time() - row["seconds"], self.run.metrics()
+            rows = self.run.metrics()
             folder = self.run.folder / "tensorboard"
             for path in folder.glob("events.out.tfevents.*"):
                 path.unlink()
-            self.writer = self.kind(str(folder), purge_step=0)  # of what a viewer read before, too
+            try:
+                self.writer = _Events(folder)
+            except ImportError:
+                say("TensorBoard is not installed: the curves are in metrics.jsonl alone")
+                self.absent = True
+                return
+            self.began = time.time() - row["seconds"]
         for row in rows:
-            self._draw(row)
+            self._draw(self.writer, row)
 
-    def _draw(self, row: Mapping[str, Any]) -> None:
+    def _draw(self, writer: "_Events", row: Mapping[str, Any]) -> None:
+        when = self.began + row["seconds"]
         for name, value in row.items():
             if name not in ("kind", "step", "seconds") and value is not None:
-                when = self.began + row["seconds"]
-                self.writer.add_scalar(f"{row['kind']}/{name}", value, row["step"], when)
+                writer.add(f"{row['kind']}/{name}", value, row["step"], when)
 
     def close(self) -> None:
         if self.writer:
             self.writer.close()
 
 
-def _tensorboard() -> Any:
-    # Its own stub for file names, or it loads all of TensorFlow where that is installed: seconds,
-    # and 500 MB, to write a few numbers.
-    sys.modules.setdefault("tensorboard.compat.notf", ModuleType("notf"))
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        say("TensorBoard is not installed: the curves are in metrics.jsonl alone")
-        return None
-    return SummaryWriter
+class _Events:
+    """A folder's event file, written with TensorBoard alone: no framework is loaded for it."""
+
+    def __init__(self, folder: Path) -> None:
+        # Its own stub for file names, or it loads all of TensorFlow where that is installed:
+        # seconds, and 500 MB, to write a few numbers.
+        sys.modules.setdefault("tensorboard.compat.notf", ModuleType("notf"))
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+        self.file, self.event, self.summary = EventFileWriter(str(folder)), Event, Summary
+        start = SessionLog(status=SessionLog.START)  # a viewer forgets what it read before
+        self.file.add_event(Event(wall_time=time.time(), step=0, session_log=start))
+
+    def add(self, tag: str, value: float, step: int, when: float) -> None:
+        told = self.summary(value=[self.summary.Value(tag=tag, simple_value=value)])
+        self.file.add_event(self.event(wall_time=when, step=step, summary=told))
+
+    def close(self) -> None:
+        self.file.close()

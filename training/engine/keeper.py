@@ -1,19 +1,55 @@
 """What of a training run outlives the process: its checkpoints, its metrics, its curves.
 
 Reads and writes the run's folder, on the first process only; the others are sent what they need.
-Does: saves the whole state, takes it up again, drops what came after it.
+Does: saves the whole state, takes it up again, drops what came after it. Knows no framework: a
+learner and the processes' ranks are all it asks for.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from training.engine.checkpoint import Checkpoints, pack, unpack
 from training.engine.curves import Curves
-from training.engine.torch_learner import Learner
+from training.engine.settings import Settings
 from training.errors import Changed, Diverged, RunError
 from training.run import Run, say
+
+
+class Ranks(Protocol):
+    """The processes of a run and our place among them."""
+
+    @property
+    def world(self) -> int: ...
+
+    @property
+    def first(self) -> bool: ...
+
+    def told(self, values: Sequence[float]) -> list[float]:
+        """The first one's values."""
+
+    def sent(self, data: bytes) -> bytes:
+        """The first one's bytes."""
+
+
+class Learner(Protocol):
+    """What is kept of a model while it learns."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def ranks(self) -> Ranks: ...
+
+    def finite(self) -> bool:
+        """Whether all weights are numbers."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything a step depends on, besides its batch and number, in arrays."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state."""
 
 
 @dataclass

@@ -90,11 +90,11 @@ class _Loop:
         self.settings, self.ranks = learner.settings, learner.ranks
         self.state = State(data.steps, total=self.settings.epochs * data.steps)
         self.keeper = Keeper(run, learner, self.state)
-        self.budget = Budget(self.keeper, learner, data)
+        self.budget = Budget(self.keeper)
 
     def go(self) -> Result:
         if not self.keeper.resume() and self.settings.budget:
-            self.budget.plan(self.validated)
+            self.budget.plan(self.rehearsed, self.validated)
         s = self.state
         if self.run and not self.done:
             self.run.mark("unfinished")
@@ -107,6 +107,18 @@ class _Loop:
                     break
                 self.train(stop)
         return self.finished(bar)
+
+    def rehearsed(self, steps: int) -> list[float]:
+        """Take a few steps, which the budget takes back."""
+        times = [time.monotonic()]
+        for number, arrays in enumerate(self.data.epoch(0)):
+            batch = moved(arrays, self.ranks.device)
+            self.learner.gradient(batch, number, 0, self.settings.rate)
+            self.learner.apply()
+            times.append(time.monotonic())
+            if number + 1 == steps:
+                break
+        return times
 
     def finished(self, bar: Progress) -> Result:
         s = self.state

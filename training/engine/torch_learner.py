@@ -137,23 +137,44 @@ class Learner:
         return bool(torch.stack([torch.isfinite(t).all() for t in held]).all())
 
     def state(self) -> dict[str, Any]:
-        """Everything a step depends on, besides its batch and number."""
-        return {
+        """Everything a step depends on, besides its batch and number; tensors as arrays."""
+        held = {
             "model": dict(self.model.state_dict()),
             "ema": dict(self.ema.state_dict()) if self.ema is not None else None,
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "updates": self.updates,
         }
+        found: dict[str, Any] = arrays(held)
+        return found
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to a state."""
+        state = tensors(state)
         self.model.load_state_dict(state["model"])
         if self.ema is not None:
             self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         self.updates = state["updates"]
+
+
+def arrays(tree: Any) -> Any:
+    """A state with arrays in place of its tensors, as a checkpoint holds it."""
+    return _each(tree, Tensor, lambda tensor: tensor.detach().cpu().numpy())
+
+
+def tensors(tree: Any) -> Any:
+    """Back, in memory of torch's own: kernels may sum in another order where it is not aligned."""
+    return _each(tree, np.ndarray, lambda array: torch.tensor(array))
+
+
+def _each(tree: Any, kind: type, changed: Callable[[Any], Any]) -> Any:
+    if isinstance(tree, Mapping):
+        return {key: _each(value, kind, changed) for key, value in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(_each(value, kind, changed) for value in tree)
+    return changed(tree) if isinstance(tree, kind) else tree
 
 
 @torch.no_grad()
