@@ -14,23 +14,33 @@ from typing import Any, BinaryIO
 import h5py
 import numpy as np
 
-from training.data.index import REBUILD, DataError, Field, Index, Shard
+from training.data.index import DataError, Field, Index, Shard
 
 Arrays = dict[str, np.ndarray]
+Stamp = tuple[int, ...]  # which file it was, its size and its times
 ROWS = 1024  # arrays filled by one call: the kernel takes no more
 
 
-def check_shard(index: Index, shard: Shard) -> None:
-    """Reads the whole file once; refuses one that is missing or has other bytes."""
-    _open(index, shard)[0].close()
+def check_shard(index: Index, shard: Shard, checked: Stamp | None = None) -> Stamp:
+    """Reads the whole file once; refuses one that is missing or has other bytes.
+
+    Gives what the file was: as `checked`, that spares the reading while it is still that file.
+    """
+    file, now = _open(index, shard, checked)
+    file.close()
+    return now
 
 
-def read_shard(index: Index, shard: Shard) -> Arrays:
-    """All examples of a shard, by field. TFRecord shards are read with TensorFlow."""
+def read_shard(index: Index, shard: Shard, names: Sequence[str] = ()) -> Arrays:
+    """All examples of a shard, by field: every field, or those named. TFRecord shards are read
+    with TensorFlow."""
+    fields = [field for field in index.held(shard) if not names or field.name in names]
     if shard.format == "tfrecord":
-        return _read_tfrecord(index, shard)
+        return _read_tfrecord(index, shard, fields)
     with Blocks(index, shard) as blocks:
-        return blocks.read(0, shard.examples)
+        arrays = {f.name: np.empty((shard.examples, *f.shape), f.numpy) for f in fields}
+        blocks.read_into(arrays, 0)
+    return arrays
 
 
 class Blocks:
@@ -43,7 +53,7 @@ class Blocks:
 
     def __init__(self, index: Index, shard: Shard) -> None:
         self.index, self.shard, self.fields = index, shard, index.held(shard)
-        self._checked: tuple[int, ...] | None = None  # what the checked file was
+        self._checked: Stamp | None = None  # what the checked file was
         self._file: BinaryIO | None = None
         self._offsets: dict[str, int] = {}
 
@@ -108,9 +118,7 @@ class Blocks:
         return self._file
 
 
-def _open(
-    index: Index, shard: Shard, checked: tuple[int, ...] | None = None
-) -> tuple[BinaryIO, tuple[int, ...]]:
+def _open(index: Index, shard: Shard, checked: Stamp | None = None) -> tuple[BinaryIO, Stamp]:
     """The open file, its bytes checked unless it is the one that was checked before."""
     path = index.path(shard)
     try:
@@ -186,21 +194,10 @@ def _fill(file: BinaryIO, offset: int, *arrays: np.ndarray) -> None:
             rest[at] = rest[at][got:]
 
 
-def _read_tfrecord(index: Index, shard: Shard) -> Arrays:
+def _read_tfrecord(index: Index, shard: Shard, fields: Sequence[Field]) -> Arrays:
     # A second or more to import, and only these shards need it.
-    import tensorflow as tf
+    from training.data import records
 
     check_shard(index, shard)
-    description = {
-        name: tf.io.FixedLenFeature(d["shape"], d["dtype"])
-        for name, d in index.feature_description.items()
-    }
-    path = index.path(shard)
-    records = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
-    if len(records) != shard.examples:
-        raise DataError("wrong number of examples", path, shard.examples, len(records), REBUILD)
-    try:
-        parsed = tf.io.parse_example(records, description)
-    except tf.errors.InvalidArgumentError as error:
-        raise DataError("examples of another kind", path, got=error.message) from error
-    return {field.name: parsed[field.name].numpy().astype(field.numpy) for field in index.fields}
+    found = records.read(index, shard, fields)
+    return {field.name: found[field.name].numpy().astype(field.numpy) for field in fields}
