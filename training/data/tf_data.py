@@ -66,7 +66,9 @@ class Examples:
         self.shards = [s for split in splits for s in index.shards(split, "tfrecord")]
         self.begins = np.cumsum([0, *(shard.examples for shard in self.shards)])
         self.fields = _asked(index, fields)
-        self.beside = {name: self._whole(name, array) for name, array in (beside or {}).items()}
+        with tf.device("CPU:0"):  # not a constant in the graph of each epoch
+            whole = {name: self._whole(name, array) for name, array in (beside or {}).items()}
+            self.beside = {name: tf.constant(array) for name, array in whole.items()}
         everyone = np.ones(self.begins[-1], np.bool_)
         self.chosen = everyone if chosen is None else self._whole("chosen", chosen).astype(np.bool_)
         self.positions = np.flatnonzero(self.chosen)
