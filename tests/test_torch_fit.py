@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from tests import toy
-from training.engine import budget, keeper, progress
+from training.engine import budget, keeper, loop, progress
 from training.engine import torch_fit as engine
 from training.engine import torch_learner as learner
 from training.engine.checkpoint import Checkpoints, load, step_of
@@ -294,7 +294,7 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
         fake = types.SimpleNamespace(monotonic=lambda: self.now, time=lambda: self.now)
-        for module in (budget, engine, keeper, progress, sys.modules["training.run"]):
+        for module in (budget, engine, keeper, loop, progress, sys.modules["training.run"]):
             monkeypatch.setattr(module, "time", fake)
 
 
