@@ -204,4 +204,3 @@ class Loop:
         if name not in values:
             raise RunError("not what validation returns", f"score {name!r}", [*values])
         return values, -values[name] if self.settings.score.startswith("-") else values[name]
-
