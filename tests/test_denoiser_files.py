@@ -1,18 +1,14 @@
 """Files and folders through a denoiser: what is cleaned, passed over, named, refused and shown."""
 
-import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
-from tqdm import tqdm
 
 torch = pytest.importorskip("torch")
 
-from training import recordings  # noqa: E402
-from training.denoiser import files as files  # noqa: E402
+from training import folders, recordings  # noqa: E402
 from training.denoiser.files import Cleaned, denoise_path, exit_code  # noqa: E402
 from training.denoiser.spec import SpecNet  # noqa: E402
 from training.errors import RunError  # noqa: E402
@@ -128,76 +124,17 @@ def test_what_is_no_pair_is_refused(tmp_path: Path) -> None:
     assert "no such file" in done.reason
 
 
-def test_a_closed_folder_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(tmp_path / "in" / "a.wav")
-    (tmp_path / "in" / "b").mkdir()
-    scandir = os.scandir
-
-    def closed(path: str) -> object:
-        if str(path).endswith("b"):
-            raise PermissionError(13, "Permission denied", path)
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", closed)
-    with pytest.raises(RunError, match="in/b: cannot be read: Permission denied"):
-        clean(tmp_path / "in", tmp_path / "out")
-
-
-class Clock:
-    """A second passes whenever somebody looks."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 0.0
-        monkeypatch.setattr(files.time, "monotonic", self.look)
-
-    def look(self) -> float:
-        self.now += 1.0
-        return self.now
-
-
 def test_lines_tell_how_far_it_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recordings, "READ", 1600)
+    monkeypatch.setattr(folders, "EVERY", 0.0)
     put(tmp_path / "in" / "a.wav", 16000)
     put(tmp_path / "in" / "b.wav", 48000)
-    Clock(monkeypatch)
     clean(tmp_path / "in", tmp_path / "out")
     lines = capsys.readouterr().err.splitlines()
-    assert 2 <= len(lines) <= 5  # one in ten seconds, and the last
-    first = lines[0].split("  ")
-    assert first[0].endswith("s of 4.0 s of sound")
-    assert (first[2].endswith(" left"), first[3]) == (True, "file 1 of 2: a.wav")
-    assert lines[-2].endswith("file 2 of 2: b.wav")
-
-
-def test_a_bar_on_a_terminal_for_what_lasts(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Eager(tqdm):
-        def __init__(self, **form: Any) -> None:
-            super().__init__(mininterval=0, **form)
-
-    monkeypatch.setattr(files, "tqdm", Eager)
-    monkeypatch.setattr(files.sys.stderr, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(recordings, "READ", 1600)
-    put(tmp_path / "a.wav", 16_000)
-    monkeypatch.setattr(files, "PATIENCE", 60.0)
-    clean(tmp_path / "a.wav", tmp_path / "b.wav")
-    assert "%" not in capsys.readouterr().err
-    monkeypatch.setattr(files, "PATIENCE", 0.0)
-    clean(tmp_path / "a.wav", tmp_path / "b.wav")
-    shown = capsys.readouterr().err
-    assert "% |" in shown
-    assert "file 1 of 1: a.wav" in shown
-
-
-def test_times_are_readable() -> None:
-    with files._Bar(7200.0, 3) as bar:
-        bar.began -= 60.0
-        bar.file("a.wav")
-        bar.done = 3599.9999  # a sum of parts
-        assert bar.line() == (
-            "1:00:00 of 2:00:00 of sound  60 times as fast as it plays  01:00 left  "
-            "file 1 of 3: a.wav"
-        )
+    assert len(lines) == 43  # a block each, what was left of each file, and the last
+    assert lines[0].startswith("0.1 s of 4.0 s of sound  ")
+    assert lines[0].endswith(" left  file 1 of 2: a.wav")
+    assert lines[-2].startswith("4.0 s of 4.0 s of sound  ")
+    assert lines[-2].endswith(" left  file 2 of 2: b.wav")

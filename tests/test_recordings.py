@@ -28,7 +28,7 @@ def copied(source: Path, target: Path) -> np.ndarray:
     with opened(source) as recording, writing(source, recording, target) as out:
         for block in blocks(recording, source):
             out.write(block)
-    return np.asarray(soundfile.read(target, always_2d=True)[0])
+    return np.asarray(soundfile.read(os.fsencode(target), always_2d=True)[0])
 
 
 def form(path: Path) -> tuple[str, str, int, int, int]:
@@ -150,6 +150,15 @@ def test_what_cannot_be_read_is_said(name: str, said: str, bad: Path) -> None:
     with pytest.raises(DataError, match=said):
         copied(bad / name, bad / "out.wav")
     assert sorted(bad.iterdir()) == before
+
+
+def test_a_name_need_not_be_utf_8(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff\xe9.wav")
+    with (tmp_path / name).open("wb") as file:
+        soundfile.write(file, sound(1000), RATE, format="WAV")
+    (tmp_path / "to").mkdir()
+    copied(tmp_path / name, tmp_path / "to" / name.replace(".wav", ".flac"))
+    assert os.listdir(os.fsencode(tmp_path / "to")) == [b"\xff\xe9.flac"]
 
 
 def test_a_recording_that_ends_early_is_refused(

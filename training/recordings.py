@@ -68,7 +68,7 @@ def opened(source: Path) -> Recording:
         if not source.stat().st_size:
             raise DataError("an empty file", source, do="leave it out")
         source.open("rb").close()
-        recording = Recording(source)
+        recording = Recording(os.fsencode(source))  # names need not be UTF-8
         if recording.format == "MP3" and not _counted(source):
             recording.close()
             recording = Recording(_Endless(source))
@@ -145,7 +145,7 @@ def writing(source: Path, recording: Recording, target: Path) -> Iterator[soundf
 def _check(part: Path, target: Path, frames: int) -> None:
     """Formats have limits that libsndfile does not always tell: no samples, too many."""
     try:
-        with soundfile.SoundFile(part) as whole:
+        with soundfile.SoundFile(os.fsencode(part)) as whole:
             found = whole.frames
     except soundfile.LibsndfileError:
         found = 0 if frames else -1
@@ -177,7 +177,8 @@ def _created(
     kind, subtype = form
     rate, channels = recording.samplerate, recording.channels
     try:
-        return soundfile.SoundFile(part, "w", rate, channels, subtype, format=kind)
+        name = os.fsencode(part)
+        return soundfile.SoundFile(name, "w", rate, channels, subtype, format=kind)
     except soundfile.LibsndfileError as error:
         said = f"{_said(error)} ({rate} Hz, {channels} channels)"
         raise DataError("cannot be written", target, got=said, do=OTHER) from error

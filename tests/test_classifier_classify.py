@@ -1,0 +1,316 @@
+"""Recordings through a classifier: cut as the shards are, answered by second, told as asked.
+
+The classifier here knows four tones by their pitch; it needs no network.
+"""
+
+import io
+import json
+import os
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import soundfile
+
+from pipeline import cookbook
+from tests import here
+from training import folders
+from training.classifier.classify import BATCH, Cut, _span, classified, classify_path, runs
+from training.data.index import DataError
+from training.errors import RunError
+
+CLASSES = ["hum", "voice", "whistle", "silence"]
+TONES = {"hum": 100.0, "voice": 440.0, "whistle": 2500.0}  # Hz
+EDGES = [20.0, 200.0, 1000.0]  # Hz between them; below the first is silence
+RATE = 22050
+RECIPE: dict[str, Any] = {
+    "audio": {"rate": RATE, "resample": "HQ"},
+    "window": {"samples": 66048, "hop": 66048, "pad": "repeat", "min_fill": 0.5},
+}
+
+
+def heard(windows: np.ndarray) -> np.ndarray:
+    """0.9 for the class whose tone is strongest."""
+    assert windows.dtype == np.float32
+    assert windows.shape[1:] == (RECIPE["window"]["samples"],)
+    assert len(windows) <= BATCH
+    spectrum = np.abs(np.fft.rfft(windows[:, ::2]))  # to 5.5 kHz
+    spectrum[:, 0] = 1e-3
+    hertz = spectrum.argmax(1) * RATE / windows.shape[1]
+    best = (np.searchsorted(EDGES, hertz) - 1) % len(CLASSES)
+    return np.where(np.arange(len(CLASSES)) == best[:, None], 0.9, 0.1 / 3)
+
+
+def tone(name: str, seconds: float, rate: int) -> np.ndarray:
+    t = np.arange(round(seconds * rate)) / rate
+    return 0.5 * np.sin(2 * np.pi * TONES[name] * t) if name in TONES else 0 * t
+
+
+def put(path: Path, *parts: tuple[str, float], rate: int = RATE, **form: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    wave = np.concatenate([tone(*part, rate) for part in parts])
+    soundfile.write(os.fsencode(path), wave, rate, **form)
+    return path
+
+
+def table(source: Path, **how: Any) -> tuple[int, str]:
+    out = io.StringIO()
+    code = classify_path(heard, RECIPE, CLASSES, source, out=out, **how)
+    return code, out.getvalue()
+
+
+def rows(source: Path, **how: Any) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in table(source, as_json=True, **how)[1].splitlines()]
+
+
+# ---- what is told ------------------------------------------------------------------------------
+
+
+def test_a_table_names_the_classes_and_when_each_is_heard(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(tmp_path / "a.wav", ("hum", 7), ("whistle", 3), ("hum", 60.5))
+    code, told = table(tmp_path / "a.wav")
+    first, *lines = told.splitlines()
+    assert code == 0
+    assert first.startswith(f"{tmp_path}/a.wav  01:10  hum 8")
+    assert first.endswith("6 %, whistle 7 %, voice 3 %")
+    assert lines == [
+        "  0:00-0:07  hum       90 %",
+        "  0:07-0:10  whistle   90 %",
+        "  0:10-1:11  hum       90 %",
+    ]
+    assert "classified 1 of 1 recording, 01:10 of sound in " in capsys.readouterr().err
+
+
+def test_json_tells_the_same(tmp_path: Path) -> None:
+    put(tmp_path / "a.wav", ("voice", 4), ("whistle", 8.2))
+    (row,) = rows(tmp_path / "a.wav", top=2)
+    assert list(row) == ["path", "seconds", "top", "per_second"]
+    assert (row["path"], row["seconds"]) == (str(tmp_path / "a.wav"), 12.2)
+    assert [second["start"] for second in row["per_second"]] == list(range(13))
+    firsts = [second["top"][0][0] for second in row["per_second"]]
+    assert firsts == ["voice"] * 4 + ["whistle"] * 9
+    assert [name for name, _ in row["top"]] == ["whistle", "voice"]
+    # windows start at 0 to 10, those at 0 to 2 have more of the first tone in them: 3 of 11
+    assert row["top"][1][1] == pytest.approx((3 * 0.9 + 8 * 0.1 / 3) / 11, abs=1e-6)
+    assert row["per_second"][0]["top"][0] == ["voice", 0.9]
+    assert len(row["per_second"][0]["top"]) == 2
+
+
+def test_seconds_in_a_row_are_one_line_with_their_mean() -> None:
+    each = np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8], [0.5, 0.5]])
+    assert runs(each) == [(0, 2, 0, pytest.approx(0.8)), (2, 3, 1, 0.8), (3, 4, 0, 0.5)]
+    assert _span(3599, 3661) == "59:59-1:01:01"
+
+
+def test_more_classes_than_there_are_is_all_of_them(tmp_path: Path) -> None:
+    (row,) = rows(put(tmp_path / "a.wav", ("hum", 3)), top=9)
+    assert len(row["top"]) == len(CLASSES)
+    assert sum(p for _, p in row["top"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_name_stays_on_its_line(tmp_path: Path) -> None:
+    put(tmp_path / "a\n\x1b[1m\udcff.wav", ("hum", 1))
+    told = table(tmp_path)[1]
+    assert told.isascii()
+    assert told.splitlines()[0].startswith(f"{tmp_path}/a\\n\\x1b[1m\\udcff.wav  1.0 s  hum 90 %")
+    assert rows(tmp_path)[0]["path"] == f"{tmp_path}/a\n\x1b[1m\udcff.wav"
+
+
+# ---- what is read ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 48000])
+def test_a_rate_is_no_matter(rate: int, tmp_path: Path) -> None:
+    (row,) = rows(put(tmp_path / "a.wav", ("hum", 5), ("whistle", 5), rate=rate))
+    assert row["seconds"] == 10
+    assert [s["top"][0][0] for s in row["per_second"]] == ["hum"] * 5 + ["whistle"] * 5
+
+
+def test_channels_are_averaged(tmp_path: Path) -> None:
+    left, right = tone("hum", 6, RATE), tone("whistle", 6, RATE)
+    for name, both in (("a", (left, left)), ("b", (right + left, right - left))):
+        soundfile.write(tmp_path / f"{name}.wav", np.stack(both, 1) / 2, RATE)
+    assert [row["top"][0][0] for row in rows(tmp_path)] == ["hum", "whistle"]
+
+
+@pytest.mark.skipif("MP3" not in soundfile.available_formats(), reason="libsndfile without MP3")
+@pytest.mark.parametrize("name", ["a.mp3", "a.ogg", "a.flac"])
+def test_compressed_sound(name: str, tmp_path: Path) -> None:
+    (row,) = rows(put(tmp_path / name, ("voice", 4.5), rate=44100))
+    assert row["seconds"] == pytest.approx(4.5, abs=0.08)
+    assert row["top"][0] == ["voice", 0.9]
+
+
+@pytest.mark.parametrize("seconds", [1 / RATE, 0.3, 1.0, 2.5])
+def test_sound_shorter_than_a_window_is_repeated(seconds: float, tmp_path: Path) -> None:
+    (row,) = rows(put(tmp_path / "a.wav", ("voice", seconds)))
+    assert len(row["per_second"]) == int(np.ceil(seconds))
+    if seconds > 0.1:  # long enough for a pitch
+        assert row["top"][0] == ["voice", 0.9]
+
+
+def test_a_folder_with_odd_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(tmp_path / "b.wav", ("hum", 3))
+    put(tmp_path / "a" / "c.flac", ("whistle", 3))
+    put(tmp_path / "a" / "none.wav", ("hum", 0))
+    put(tmp_path / "a" / "wrong.wav", ("hum", 0.01), rate=7)
+    (tmp_path / "bad.wav").write_text("no sound")
+    (tmp_path / "song.m4a").write_bytes(b"sound")
+    (tmp_path / "notes.txt").touch()
+    cut = put(tmp_path / "cut.flac", ("hum", 9))
+    cut.write_bytes(cut.read_bytes()[:-20_000])
+    code, told = table(tmp_path)
+    firsts = [line.split("  ") for line in told.splitlines() if not line.startswith(" ")]
+    assert [(line[0], line[2].split(",")[0]) for line in firsts] == [
+        (f"{tmp_path}/b.wav", "hum 90 %"), (f"{tmp_path}/a/c.flac", "whistle 90 %")
+    ]  # fmt: skip
+    assert code == 1
+    said = capsys.readouterr().err
+    assert "bad.wav: cannot be read; got Format not recognised" in said
+    assert "song.m4a: libsndfile does not read .m4a" in said
+    assert "none.wav: holds no sound. Leave it out" in said
+    assert "wrong.wav: no rate of sound; expected 4000 to 384000 Hz; got 7" in said
+    assert "cut.flac: c" in said
+    assert "classified 2 of 7 recordings, 6.0 s of sound in " in said
+    assert said.endswith("; 1 other file passed over\n")
+    found = rows(tmp_path)
+    assert [Path(row["path"]).name for row in found if "error" not in row] == ["b.wav", "c.flac"]
+    assert sum("error" in row for row in found) == 5
+
+
+def test_no_file_and_an_empty_folder_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert table(tmp_path / "none.wav") == (1, "")
+    assert "none.wav: no such file" in capsys.readouterr().err
+    with pytest.raises(RunError, match="no sound files"):
+        table(tmp_path)
+
+
+def test_lines_tell_how_far_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "a.wav", ("hum", 9))
+    table(tmp_path / "a.wav")
+    assert "left" not in capsys.readouterr().err  # nothing for what is done at once
+    monkeypatch.setattr(folders, "EVERY", 0.0)
+    table(tmp_path / "a.wav")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("3.0 s of 9.0 s of sound  ")
+    assert lines[-2].startswith("9.0 s of 9.0 s of sound  ")
+
+
+# ---- windows -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Raw windows, one a second, made by the pipeline of sound of many lengths."""
+    root = tmp_path_factory.mktemp("shards")
+    random = np.random.default_rng(0)
+    for k, seconds in enumerate((0.4, 1.4, 2.9954, 5.497, 5.498, 40.3)):
+        channels, coding = 1 + k % 2, "PCM_24" if k % 2 else "PCM_16"
+        folder = root / "data" / "noise" / ("wind" if k % 2 else "rain")
+        folder.mkdir(parents=True, exist_ok=True)
+        wave = random.uniform(-0.5, 0.5, (round(seconds * RATE), channels))
+        soundfile.write(folder / f"{k}.wav", wave, RATE, coding)
+    wave = np.cumsum(random.normal(0, 0.002, (48000 * 65, 2)), axis=0) % 0.7  # two pieces of 60 s
+    soundfile.write(folder / "wide.flac", wave, 48000, "PCM_16")
+    text = (cookbook.SHIPPED / "hybrid.toml").read_text()
+    (root / "my.toml").write_text(here.changed(text, name="mine", window__hop=RATE))
+    here.features(root / "data", root / "artifacts", str(root / "my.toml"))
+    return root
+
+
+def stored(root: Path) -> dict[str, dict[int, np.ndarray]]:
+    """File -> start -> window, by plain h5py."""
+    manifest = [json.loads(line) for line in (root / "artifacts" / "manifest.jsonl").open()]
+    path_of = {row["id"][:32]: row["path"] for row in manifest if "id" in row}
+    found: dict[str, dict[int, np.ndarray]] = {}
+    for path in (root / "artifacts" / "mine").glob("*.h5"):
+        with h5py.File(path) as file:
+            for source, start, wave in zip(
+                file["source"], file["start"], file["wave"], strict=True
+            ):
+                found.setdefault(path_of[source.decode()], {})[int(start)] = wave
+    return found
+
+
+def test_windows_are_those_of_the_shards(shards: Path) -> None:
+    index = json.loads((shards / "artifacts" / "mine" / "index.json").read_text())
+    found = stored(shards)
+    assert len(found) == 7
+    for path, windows in found.items():
+        got: list[np.ndarray] = []
+
+        def keep(batch: np.ndarray, got: list[np.ndarray] = got) -> np.ndarray:
+            got.extend(batch)
+            return np.ones((len(batch), 1))
+
+        classified(keep, Cut.of(index["recipe"]), shards / "data" / path)
+        assert sorted(windows) == [RATE * k for k in range(len(got))], path
+        expected = np.stack([windows[start] for start in sorted(windows)])
+        if path.endswith(".wav"):
+            assert np.array_equal(np.stack(got), expected), path
+        else:  # resampled in one stream, there in pieces
+            assert np.max(np.abs(np.stack(got) - expected)) < 1e-5
+
+
+@pytest.mark.parametrize(("samples", "rate"), [(40, 100), (100, 100), (250, 100), (1000, 100)])
+@pytest.mark.parametrize("frames", [1, 39, 40, 99, 100, 101, 250, 349, 350, 1000, 1234, 5000])
+def test_batches_and_blocks_leave_the_windows_as_they_are(
+    samples: int, rate: int, frames: int
+) -> None:
+    cut, sound = Cut(rate, "HQ", samples, samples // 2, "zero"), np.arange(1.0, frames + 1, 1, "f4")
+    padded = np.pad(sound, (0, samples))
+    starts = [at for at in range(0, frames, rate) if not at or frames - at >= samples // 2]
+    expected = np.stack([padded[at : at + samples] for at in starts])
+    for most in (1, 3, 32):
+        for block in (7, 100, 10_000):
+            parts = [sound[at : at + block] for at in range(0, frames, block)]
+            batches = list(cut.windows(parts, most))
+            assert max(map(len, batches)) <= most
+            assert np.array_equal(np.concatenate(batches), expected)
+
+
+def test_every_second_has_the_window_around_it() -> None:
+    second = Cut(RATE, "HQ", 66048, 33024, "repeat").nearest
+    assert second(6, 4).tolist() == [0, 0, 1, 2, 3, 3]  # 6 s: windows at 0 to 3
+    assert second(1, 1).tolist() == [0]
+    assert Cut(100, "HQ", 50, 25, "repeat").nearest(3, 3).tolist() == [0, 1, 2]
+    assert Cut(100, "HQ", 500, 250, "repeat").nearest(6, 4).tolist() == [0, 0, 0, 1, 2, 3]
+
+
+def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
+    peaks = []
+    for minutes in (2, 10):
+        path = tmp_path / f"{minutes}.wav"
+        with soundfile.SoundFile(path, "w", 16000, 1) as file:
+            for _ in range(minutes):
+                file.write(tone("hum", 60, 16000))
+        tracemalloc.start()
+        answer = classified(lambda batch: np.ones((len(batch), 4)), Cut.of(RECIPE), path)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert answer.each.shape == (60 * minutes, 4)
+    assert peaks[1] < 1.05 * peaks[0] < 30e6  # ten minutes are 53 MB, their windows 158 MB
+
+
+def test_what_breaks_off_is_no_answer(tmp_path: Path) -> None:
+    path = put(tmp_path / "a.flac", ("hum", 80))
+    path.write_bytes(path.read_bytes()[:-20_000])
+    answered: list[int] = []
+
+    def count(batch: np.ndarray) -> np.ndarray:
+        answered.append(len(batch))
+        return heard(batch)
+
+    with pytest.raises(DataError):
+        classified(count, Cut.of(RECIPE), path)
+    assert sum(answered) >= BATCH  # it was good for a while
+    assert table(path) == (1, "")
