@@ -1,0 +1,128 @@
+"""TensorFlow Lite files: every layer nets are built of converts, and parts join without a loss.
+
+Reads and writes nothing.
+"""
+
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+tf = pytest.importorskip("tensorflow")
+
+import keras  # noqa: E402
+from keras import layers  # noqa: E402
+from tensorflow.lite.tools import flatbuffer_utils  # noqa: E402
+
+from training.errors import RunError  # noqa: E402
+from training.graph.lite import chain, lite_bytes, load_lite, quiet  # noqa: E402
+
+SHAPE = (12, 10, 4)
+Layer = Callable[[Any], Any]
+
+
+def squeezed(x: Any) -> Any:
+    gate = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    gate = layers.Conv2D(x.shape[-1], 1, activation="hard_sigmoid")(gate)
+    return layers.Multiply()([x, gate])
+
+
+def pooled(x: Any) -> Any:
+    x = layers.ReLU()(x)  # 8 bits would cut off what the maxima are never below
+    both = layers.GlobalMaxPooling2D()(x), layers.GlobalAveragePooling2D()(x)
+    return layers.Dense(3)(layers.Dropout(0.5)(layers.Concatenate()(both)))
+
+
+BLOCKS: dict[str, Layer] = {
+    "convolution, strided": layers.Conv2D(6, 3, strides=2, padding="same", use_bias=False),
+    "depthwise": layers.DepthwiseConv2D(5, padding="same", depthwise_initializer="he_normal"),
+    "batch normalisation": lambda x: layers.BatchNormalization()(layers.Conv2D(6, 3)(x)),
+    "hard swish": layers.Activation("hard_silu"),
+    "swish": layers.Activation("silu"),
+    "relu": layers.ReLU(),
+    "relu 6": layers.ReLU(6.0),
+    "squeeze and excite": squeezed,
+    "residual": lambda x: layers.Add()([x, layers.Conv2D(4, 3, padding="same")(x)]),
+    "average pooling": layers.AveragePooling2D(2),
+    "normalisation": layers.Normalization(mean=[0.0] * 4, variance=[0.5, 1.0, 2.0, 4.0]),
+    "head": pooled,
+}
+
+
+def numbers(*shape: int) -> np.ndarray:
+    return np.random.default_rng(2).standard_normal(shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_what_nets_are_built_of_converts(name: str) -> None:
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input(SHAPE)
+    net = keras.Model(inputs, BLOCKS[name](inputs))
+    clips = numbers(40, *SHAPE)
+
+    def ask(x: Any) -> Any:
+        return net(x, training=False)
+
+    expected = ask(clips).numpy()
+    assert np.abs(load_lite(lite_bytes(ask, (1, *SHAPE)))(clips) - expected).max() < 1e-5
+    small = lite_bytes(ask, (1, *SHAPE), clips)
+    assert np.abs(load_lite(small)(clips) - expected).max() < 0.05 * np.abs(expected).max()
+    graph = flatbuffer_utils.read_model_from_bytearray(bytearray(small)).subgraphs[0]
+    floats = [tensor for tensor in graph.tensors if tensor.type == 0]
+    assert len(floats) == 2  # what goes in and what comes out
+
+
+def test_parts_joined_run_in_turn() -> None:
+    """An 8-bit part between float ones stays what it was, and nothing around it loses a digit."""
+    weights = numbers(5, 3)
+    first = lite_bytes(lambda x: tf.exp(4 * x), (1, 5))  # a range that 8 bits would lose
+    middle = lite_bytes(lambda x: tf.matmul(tf.math.log(x), weights), (1, 5))
+    last = lite_bytes(tf.nn.softmax, (1, 3))
+    clips = numbers(20, 5)
+    found = load_lite(chain([first, middle, last], "wave", "probabilities"))(clips)
+    assert np.abs(found - tf.nn.softmax(4 * clips @ weights).numpy()).max() < 1e-5
+
+    small = lite_bytes(lambda x: tf.matmul(x, weights), (1, 5), clips)
+    joined = load_lite(chain([lite_bytes(lambda x: x / 7, (1, 5)), small, last], "a", "b"))
+    apart = load_lite(small)(np.float32(7 * clips) / 7)
+    assert np.abs(joined(7 * clips) - tf.nn.softmax(apart).numpy()).max() < 1e-6
+
+
+def test_a_joined_file_says_what_it_takes_and_gives() -> None:
+    parts = [lite_bytes(lambda x: 2 * x, (1, 4)), lite_bytes(lambda x: x + 1, (1, 4))]
+    data = chain(parts, "wave", "probabilities")
+    with quiet():
+        interpreter = tf.lite.Interpreter(model_content=data, num_threads=1)
+    told = {"inputs": ["wave"], "outputs": ["probabilities"]}
+    assert interpreter.get_signature_list() == {"serving_default": told}
+    found = interpreter.get_signature_runner()(wave=numbers(1, 4))
+    assert np.abs(found["probabilities"] - (2 * numbers(1, 4) + 1)).max() < 1e-6
+    assert data == chain(parts, "wave", "probabilities")
+
+
+def test_parts_that_do_not_fit_are_refused() -> None:
+    parts = [lite_bytes(tf.nn.softmax, (1, 4)), lite_bytes(tf.nn.softmax, (1, 5))]
+    with pytest.raises(ValueError, match=r"parts do not fit: \[1, 4\] then \[1, 5\]"):
+        chain(parts, "a", "b")
+
+
+def test_what_it_has_no_operation_for_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RunError, match="cannot hold the net; got Digamma. Build the net of"):
+        lite_bytes(tf.math.digamma, (1, 4))
+    assert "Details:" in capfd.readouterr().err  # the converter's own words are not lost
+
+
+def test_nothing_is_said_while_all_goes_well(capfd: pytest.CaptureFixture[str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_lite(lite_bytes(tf.nn.softmax, (1, 4), numbers(3, 4)))(numbers(1, 4))
+    assert capfd.readouterr() == ("", "")
+    with quiet():
+        os.write(2, b"lost")
+        print("lost too", file=sys.__stderr__, flush=True)
+    os.write(2, b"heard")
+    assert capfd.readouterr().err == "heard"
