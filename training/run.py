@@ -134,8 +134,7 @@ def opened(
 def _agreed(folder: Path, facts: dict[str, Any], threads: int, ranks: int) -> dict[str, Any]:
     """What the run began with, now or before; refused when that is something else."""
     known = read_config(folder) if (folder / "config.json").exists() else None
-    cores = len(os.sched_getaffinity(0)) // ranks or 1
-    threads = threads or (known["setup"]["threads"] if known else cores)
+    threads = threads or (known["setup"]["threads"] if known else cores() // ranks or 1)
     facts["setup"] = {"threads": threads, "ranks": ranks}
     if known:
         _compare(folder, known, facts)
@@ -143,6 +142,11 @@ def _agreed(folder: Path, facts: dict[str, Any], threads: int, ranks: int) -> di
     if not known:
         durable.write_json(folder / "config.json", facts)
     return facts
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def read_config(folder: Path) -> dict[str, Any]:

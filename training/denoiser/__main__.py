@@ -6,16 +6,15 @@ everything else in the run's folder artifacts/runs/denoiser/<run>/.
 """
 
 import functools
-import os
 import re
 import sys
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from training.asked import recipes, words
 from training.denoiser import report
 from training.denoiser.files import denoise_path, exit_code
 from training.denoiser.profiles import PROFILES, chosen
@@ -141,27 +140,8 @@ def export_command(artifacts: str, run: str) -> None:
         print(report.exported(one))
 
 
-def recipes(text: str) -> list[str]:
-    """Names of recipes from names and .toml files, each once."""
-    words = [text] if os.path.isfile(text) else _words(text)
-    return list(dict.fromkeys(map(_name, words)))
-
-
-def _words(text: str) -> list[str]:
-    return list(filter(None, re.split(r"[,\s]+", text)))
-
-
-def _name(word: str) -> str:
-    if not word.endswith(".toml"):
-        return word
-    try:
-        return str(tomllib.loads(Path(word).read_text("utf-8"))["name"])
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError) as error:
-        raise Changed("not a recipe with a name", word, got=error) from error
-
-
 def _folders(root: Path, run: str) -> list[Path]:
-    folders = [named(root, name, MODEL) for name in _words(run)] or [last_opened(root, MODEL)]
+    folders = [named(root, name, MODEL) for name in words(run)] or [last_opened(root, MODEL)]
     return list(dict.fromkeys(folders))
 
 

@@ -4,11 +4,11 @@ Reads and writes nothing. Does: turns a profile, and what was asked beside it, i
 that a run keeps, and back.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from training.asked import seconds
 from training.data.mixing import Online
 from training.denoiser.loss import LOSSES
 from training.denoiser.net import ARCHS
@@ -16,7 +16,6 @@ from training.engine.settings import Settings
 from training.errors import Changed
 
 OPTIMIZERS = ("adam", "adamw")
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 INIT_SCALE = 0.2  # of the rate, for a net that was trained before
 
 
@@ -102,13 +101,3 @@ def chosen(
     if init:
         settings = replace(settings, rate=settings.rate * INIT_SCALE)
     return replace(profile, arch=arch or profile.arch, settings=settings)
-
-
-def seconds(text: str) -> float:
-    """`8h`, `90m`, `1h30m`, `45s`, `2d`, or a number of seconds."""
-    if re.fullmatch(r"\d+(\.\d+)?", text):
-        return float(text)
-    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text.lower())
-    if not parts or "".join(number + unit for number, unit in parts) != text.lower():
-        raise Changed("no time", "BUDGET", "such as 8h, 90m or 1h30m", text)
-    return sum(float(number) * UNITS[unit] for number, unit in parts)

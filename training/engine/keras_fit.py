@@ -18,7 +18,7 @@ import tensorflow as tf
 from training.data.batches import Share
 from training.durable import fault_point
 from training.engine.flags import Stop
-from training.engine.keras_learner import Learner, Loss, Steps
+from training.engine.keras_learner import Learner, Loss, Steps, policy
 from training.engine.keras_ranks import Ranks
 from training.engine.loop import Loop, Result
 from training.engine.settings import Settings
@@ -59,7 +59,7 @@ def fit(
     `run` is None on every process but the first. `validate` is called on the first one alone; it
     returns at least what `settings.score` names.
     """
-    with ranks.strategy.scope():
+    with ranks.strategy.scope(), policy(settings.precision):
         steps = Steps(net(), loss, settings, data.batch)
         steps.compile(optimizer=optimizer(), jit_compile=False, auto_scale_loss=True)
         learner = Learner(steps, settings, ranks)
@@ -93,6 +93,7 @@ class _Loop(Loop):
             made = strategy.distribute_datasets_from_function(batches)
         self.learner.steps.fit(
             made,
+            steps_per_epoch=count,
             epochs=epoch + 1,
             initial_epoch=epoch,
             shuffle=False,

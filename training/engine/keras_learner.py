@@ -25,14 +25,20 @@ POLICIES = {"float32": "float32", "bf16": "mixed_bfloat16", "fp16": "mixed_float
 BF16 = 8  # compute capability from which on a GPU has it
 
 
-def precision(asked: str) -> str:
-    """What `auto` means here; nets are built under it."""
-    gpus = tf.config.list_physical_devices("GPU")
+@contextmanager
+def policy(asked: str) -> Iterator[None]:
+    """What nets compute in that are built meanwhile; `auto` is half precision on a GPU."""
+    name, gpus = POLICIES.get(asked, "float32"), tf.config.list_physical_devices("GPU")
     if asked == "auto" and gpus:
         details = tf.config.experimental.get_device_details(gpus[0])
         capable = details.get("compute_capability", (0, 0))[0] >= BF16
-        return POLICIES["bf16" if capable else "fp16"]
-    return POLICIES.get(asked, "float32")
+        name = POLICIES["bf16" if capable else "fp16"]
+    before = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_dtype_policy(before)
 
 
 class Steps(keras.Model):
@@ -55,6 +61,7 @@ class Steps(keras.Model):
         self.averaged = [net.variables[i] for i in self.places]
         self.averages = [tf.Variable(v.value, trainable=False) for v in self.averaged]
         self.train_function: Any = None
+        self.built = True
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         return self.net(inputs, training=training)

@@ -95,18 +95,28 @@ def threads_fixed(threads: int) -> None:
             ) from error
 
 
+def place() -> tuple[int, int]:
+    """Our number among the processes that TF_CONFIG names, and how many they are."""
+    told = json.loads(os.environ.get("TF_CONFIG") or "{}")
+    world = len(told.get("cluster", {}).get("worker", []))
+    return (int(told["task"]["index"]), world) if world > 1 else (0, 1)
+
+
+def replicas() -> int:
+    """Devices over all processes, as many on each."""
+    return max(1, len(tf.config.list_physical_devices("GPU"))) * place()[1]
+
+
 def joined(threads: int) -> Ranks:
-    """Get ready to compute, alone or with the processes that TF_CONFIG names."""
-    cluster = json.loads(os.environ.get("TF_CONFIG") or "{}")
+    """Get ready to compute, alone or with the others."""
     gpus = tf.config.list_physical_devices("GPU")
     threads_fixed(threads)
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     tf.config.experimental.enable_op_determinism()
-    if len(cluster.get("cluster", {}).get("worker", [])) > 1:
-        task = cluster["task"]
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
-        return Ranks(strategy, int(task["index"]), len(cluster["cluster"]["worker"]))
-    if len(tf.config.list_logical_devices("GPU")) > 1:
-        return Ranks(tf.distribute.MirroredStrategy())
-    return Ranks(tf.distribute.get_strategy())
+    rank, world = place()
+    if world > 1:
+        return Ranks(tf.distribute.MultiWorkerMirroredStrategy(), rank, world)
+    return Ranks(
+        tf.distribute.MirroredStrategy() if len(gpus) > 1 else tf.distribute.get_strategy()
+    )

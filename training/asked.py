@@ -1,0 +1,44 @@
+"""What a person typed for a training script, understood.
+
+Reads .toml files for their names; writes nothing. Does: times such as 8h, lists of names, recipes
+by name or file.
+"""
+
+import os
+import re
+import tomllib
+from pathlib import Path
+
+from training.errors import Changed
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds(text: str) -> float:
+    """`8h`, `90m`, `1h30m`, `45s`, `2d`, or a number of seconds."""
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text.lower())
+    if not parts or "".join(number + unit for number, unit in parts) != text.lower():
+        raise Changed("no time", "BUDGET", "such as 8h, 90m or 1h30m", text)
+    return sum(float(number) * UNITS[unit] for number, unit in parts)
+
+
+def words(text: str) -> list[str]:
+    """Names separated by commas or spaces."""
+    return list(filter(None, re.split(r"[,\s]+", text)))
+
+
+def recipes(text: str) -> list[str]:
+    """Names of recipes from names and .toml files, each once."""
+    given = [text] if os.path.isfile(text) else words(text)
+    return list(dict.fromkeys(map(_name, given)))
+
+
+def _name(word: str) -> str:
+    if not word.endswith(".toml"):
+        return word
+    try:
+        return str(tomllib.loads(Path(word).read_text("utf-8"))["name"])
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError) as error:
+        raise Changed("not a recipe with a name", word, got=error) from error

@@ -1,0 +1,98 @@
+"""How a classifier is trained: three profiles, and what a person changes in one.
+
+Reads and writes nothing. Does: turns a profile, and what was asked beside it, into a configuration
+that a run keeps, and back. Needs no TensorFlow.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from training.asked import seconds
+from training.engine.settings import Settings
+from training.errors import Changed
+
+BACKBONES = ("cnn", "mn", "mn-small", "mobilenetv3", "efficientnetv2-b0")
+# The numbers of training.graph.augment.Augment that do not follow from the recipe.
+CHANGES = ("roll", "gain", "mixup", "time_masks", "time_width", "mel_masks", "mel_width")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Everything that decides a classifier's weights, besides its data and its teachers."""
+
+    backbone: str
+    batch: int  # examples of a step, over all devices
+    smoothing: float  # part of a label that is spread over all classes
+    balance: float  # a class with a part p of the examples counts p ** -balance times as much
+    decay: float  # AdamW's
+    distil: float  # part of the loss that is the teacher's, where there is one
+    augment: Mapping[str, float] | None  # of training.graph.augment; None: examples as stored
+    settings: Settings
+
+    def __post_init__(self) -> None:
+        if self.backbone not in BACKBONES:
+            known = " or ".join(BACKBONES)
+            raise Changed("unknown value", "BACKBONE", known, self.backbone)
+        if self.batch < 1:
+            raise Changed("out of range", "batch", "1 or more", self.batch)
+        wrong = [n for n in ("smoothing", "distil") if not 0 <= getattr(self, n) <= 1]
+        wrong += [n for n in ("balance", "decay") if not getattr(self, n) >= 0]
+        wrong += [n for n in self.augment or {} if n not in CHANGES]
+        if wrong:
+            raise Changed("out of range", wrong[0], got=getattr(self, wrong[0], "unknown"))
+
+    def config(self) -> dict[str, Any]:
+        """As a run keeps it."""
+        held = {f.name: getattr(self, f.name) for f in fields(self)}
+        augment = dict(self.augment) if self.augment is not None else None
+        return held | {"augment": augment, "settings": asdict(self.settings)}
+
+
+def profile_of(config: Mapping[str, Any]) -> Profile:
+    """Back from what a run kept."""
+    held = {f.name: config[f.name] for f in fields(Profile)}
+    return Profile(**held | {"settings": Settings(**held["settings"])})
+
+
+_CHANGED = {
+    "roll": 0.5, "gain": 6.0, "mixup": 0.3,
+    "time_masks": 2, "time_width": 0.1, "mel_masks": 2, "mel_width": 0.1,
+}  # fmt: skip
+_SETTINGS = Settings(
+    rate=1e-3, schedule="cosine", warmup=100, least=0.01, stop=0, score="-loss", clip=5.0,
+    precision="auto", ema=0.99,
+)  # fmt: skip
+
+PROFILES = {
+    # Two cores, the demo corpus, a few minutes.
+    "demo": Profile(
+        "mn", 32, 0.1, 0.5, 1e-4, 0.9, _CHANGED,
+        replace(_SETTINGS, epochs=60, rate=2e-3, warmup=30, precision="float32"),
+    ),
+    # A GPU, or patience.
+    "best": Profile(
+        "mn", 64, 0.1, 0.5, 1e-4, 0.9, _CHANGED, replace(_SETTINGS, epochs=200, ema=0.999)
+    ),
+    # What such classifiers were trained with for years: no changes but masks, no average.
+    "classic": Profile(
+        "cnn", 32, 0.0, 0.0, 0.0, 0.9,
+        {"time_masks": 1, "time_width": 0.2, "mel_masks": 1, "mel_width": 0.2},
+        replace(_SETTINGS, epochs=50, schedule="plateau", warmup=0, clip=0.0, ema=0.0, stop=10),
+    ),
+}  # fmt: skip
+
+
+def chosen(
+    name: str, *, backbone: str = "", epochs: int = 0, budget: str = "", seed: int = 0
+) -> Profile:
+    """A profile with what a person asked for beside it."""
+    if name not in PROFILES:
+        raise Changed("no such profile", "PROFILE", " or ".join(PROFILES), name)
+    profile = PROFILES[name]
+    settings = replace(profile.settings, seed=seed)
+    if epochs:
+        settings = replace(settings, epochs=epochs)
+    if budget:
+        settings = replace(settings, budget=seconds(budget))
+    return replace(profile, backbone=backbone or profile.backbone, settings=settings)
