@@ -132,10 +132,13 @@ def test_order_is_shuffled_and_changes_with_epoch_and_seed(index: Index, held: b
     flat = sum(one, [])
     assert sum(abs(a - b) == 1 for a, b in zip(flat, flat[1:], strict=False)) < 8
     assert [len(batch) for batch in one] == [4] * made(index).steps == [4] * 8
+    alone = Examples(index, ["valid"], 4, held=held)  # one shard, one batch
+    assert len({tuple(positions(alone, epoch)[0]) for epoch in range(4)}) > 1
 
 
 @both
 def test_what_others_draw_and_the_batch_leave_the_order_alone(index: Index, held: bool) -> None:
+    tf.random.set_seed(6)
     one = sum(positions(made(index, held=held), 3), [])
     tf.random.set_seed(7)
     tf.random.normal([3])

@@ -8,7 +8,6 @@ asserted. Writes: the table on stdout, artifacts/bench.json, and bench.png where
 """
 
 import importlib.metadata
-import importlib.util
 import os
 import platform
 import time
@@ -21,14 +20,19 @@ from tests.bench import bench_chain, bench_memory, bench_rest, bench_training
 from tests.bench.common import Row
 
 LIBRARIES = ("numpy", "scipy", "soundfile", "soxr", "librosa", "h5py", "joblib")
-PEERS = ("torch", "webdataset")  # without them some rows are passed over
+PEERS = (
+    "torch",
+    "tensorflow",
+    "tensorflow-cpu",
+    "webdataset",
+)  # without them some rows are passed over
 
 
 def main() -> None:
     began, load = time.monotonic(), os.getloadavg()
     print(_machine())
     rows = [*_mel(), *bench_chain.run(), *bench_rest.run()]
-    rows += [*bench_memory.run(), *bench_training.run()]
+    rows += [*bench_memory.run(), *bench_training.run(), *_tensorflow()]
     _table(rows)
     after = os.getloadavg()
     print(f"\n{time.monotonic() - began:.0f} s; load average {load[0]:.1f}, then {after[0]:.1f}")
@@ -46,8 +50,8 @@ def main() -> None:
 
 
 def _machine() -> str:
-    there = [name for name in PEERS if importlib.util.find_spec(name)]
-    named = [f"{name} {importlib.metadata.version(name)}" for name in (*LIBRARIES, *there)]
+    there = {d.metadata["Name"].lower(): d.version for d in importlib.metadata.distributions()}
+    named = [f"{name} {there[name]}" for name in (*LIBRARIES, *PEERS) if name in there]
     versions = " ".join(named)
     cpu = platform.processor() or platform.machine()
     if os.path.exists("/proc/cpuinfo"):
@@ -68,6 +72,16 @@ def _mel() -> list[Row]:
         Row(r["name"], f"{r['ours_ms']:.3f} ms", f"{r['other_ms']:.3f} ms", r["ratio"])
         for r in bench_mel.run()
     ]
+
+
+def _tensorflow() -> list[Row]:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no word on what it was built for
+    try:
+        from tests.bench import bench_tf  # last: its threads and memory stay
+    except ImportError as missing:
+        print(f"skipped: how TensorFlow is fed ({missing})")
+        return []
+    return bench_tf.run()
 
 
 def _table(rows: list[Row]) -> None:

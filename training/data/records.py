@@ -15,7 +15,7 @@ import tensorflow as tf
 from training.data.index import DataError, Field, Index, Shard
 
 CYCLE, BLOCK = 8, 16  # shards read in turns, examples taken in a turn
-READ = 1 << 20  # bytes read from a file at once
+READ = 256 << 10  # bytes read from a file at once
 FRAME = 16  # bytes around each record: its length 8, that one's checksum 4, its own checksum 4
 
 Tensors = dict[str, tf.Tensor]

@@ -123,6 +123,8 @@ class Examples:
             made = made.apply(size).prefetch(AHEAD)
         options = tf.data.Options()
         options.deterministic = True
+        # Rewriting the graph takes as long as a hundred batches, at each epoch's begin.
+        options.experimental_optimization.apply_default_optimizations = False
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
         return made.with_options(options)
 
