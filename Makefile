@@ -6,26 +6,30 @@ MAKEFLAGS += -r
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help features scan decode shards verify resume train-denoiser analyze evaluate denoise export
-.PHONY: torch peers bench test test-all lint format clean distclean
+.PHONY: help features scan decode shards verify resume train-denoiser train-classifier teacher
+.PHONY: analyze evaluate export denoise classify torch tensorflow peers bench test test-all lint
+.PHONY: clean distclean
 
 VENV ?= .venv
 PYTHON ?= python3
 STAGE = $(VENV)/bin/python -m pipeline
 DENOISER = -m training.denoiser
+CLASSIFIER = -m training.classifier
 
 # Values reach the commands through the environment, as they were typed: neither make nor the shell
 # looks inside them.
 ASKED := DATA RECIPE LAYOUT ROLE SPLITS JOBS MAX_RAM MAX_REJECTED ARTIFACTS
 ASKED += PROFILE ARCH EPOCHS BUDGET SEED RUN INIT CHECKPOINT ON LIMIT DNSMOS IN OUT PROCESSES
+ASKED += BACKBONE WEIGHTS TEACHER FOLDS TOP JSON
 $(foreach v,$(ASKED),$(if $(filter undefined,$(origin $(v))),,$(eval override $(v) := $$(value $(v)))))
 export $(ASKED)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 	@echo "  of data:     DATA=folder RECIPE=name|file.toml LAYOUT= ROLE= SPLITS= JOBS= MAX_RAM= MAX_REJECTED= ARTIFACTS="
-	@echo "  of training: RECIPE= PROFILE=demo|small|best|classic ARCH= EPOCHS= BUDGET=8h SEED= RUN=name INIT=run PROCESSES="
-	@echo "  of a run:    RUN=name CHECKPOINT=step ON=recipe LIMIT= DNSMOS=no IN=recording OUT=cleaned"
+	@echo "  of training: RECIPE= PROFILE=demo|best|classic EPOCHS= BUDGET=8h SEED= RUN=name"
+	@echo "  of denoisers: PROFILE=small ARCH= INIT=run PROCESSES=   of classifiers: BACKBONE= WEIGHTS=file TEACHER=run FOLDS=5"
+	@echo "  of a run:    RUN=name CHECKPOINT=step ON=recipe LIMIT= DNSMOS=no IN=recording OUT=cleaned TOP=3 JSON=yes"
 
 features: shards ## everything: from a folder of audio (or the demo corpus) to sealed shards
 
@@ -50,17 +54,27 @@ train-denoiser: $(VENV)/torch.stamp ## train a denoiser and measure it, making i
 	@case "$${PROCESSES:-1}" in 1) $(VENV)/bin/python $(DENOISER) train ;; \
 	*) $(VENV)/bin/torchrun --standalone --nproc-per-node "$$PROCESSES" $(DENOISER) train ;; esac
 
-analyze: $(VENV)/torch.stamp ## draw a run's curves and tables again
-	@$(VENV)/bin/python $(DENOISER) analyze
+train-classifier: $(VENV)/tensorflow.stamp ## train a classifier and measure it, making its shards first
+	@RECIPE="$${RECIPE:-noise-classifier}" $(STAGE) features --as-before
+	@$(VENV)/bin/python $(CLASSIFIER) train
 
-evaluate: $(VENV)/torch.stamp ## measure runs on test splits, beside other denoisers (make peers)
-	@$(VENV)/bin/python $(DENOISER) evaluate
+teacher: $(VENV)/tensorflow.stamp ## write what a classifier answers, for TEACHER= of another
+	@$(VENV)/bin/python $(CLASSIFIER) teacher
+
+analyze: $(VENV)/core.stamp ## draw a run's curves and tables again
+	@$(VENV)/bin/python -m training analyze
+
+evaluate: $(VENV)/core.stamp ## measure runs on test splits, beside each other and others (make peers)
+	@$(VENV)/bin/python -m training evaluate
+
+export: $(VENV)/core.stamp ## write a run's model as files that run without this project
+	@$(VENV)/bin/python -m training export
 
 denoise: $(VENV)/torch.stamp ## clean recordings: IN=file or folder, OUT=
 	@$(VENV)/bin/python $(DENOISER) denoise
 
-export: $(VENV)/torch.stamp ## write a run's model as ONNX and TorchScript
-	@$(VENV)/bin/python $(DENOISER) export
+classify: $(VENV)/tensorflow.stamp ## say what recordings hold: IN=file or folder
+	@$(VENV)/bin/python $(CLASSIFIER) classify
 
 bench: $(VENV)/bench.stamp ## print the speed and memory figures, as ratios in one run
 	@$(VENV)/bin/python -m tests.bench
@@ -75,6 +89,8 @@ lint: $(VENV)/dev.stamp ## ruff and mypy
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
 
 torch: $(VENV)/torch.stamp ## add torch to the environment (GPU=1: the newest build for a GPU)
+
+tensorflow: $(VENV)/tensorflow.stamp ## add tensorflow to the environment (GPU=1 likewise)
 
 peers: $(VENV)/torch.stamp ## add other denoisers, for evaluate to compare with
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r .ci/peers.lock
@@ -97,7 +113,13 @@ $(VENV)/core.stamp: .ci/core.lock
 $(VENV)/torch.stamp: $(VENV)/core.stamp .ci/torch.lock
 	@echo "adding torch to $(VENV)"
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r .ci/core.lock \
-	$(if $(GPU),".[torch]" ".[gpu]",-r .ci/torch.lock)
+	$(if $(GPU),".[torch]",-r .ci/torch.lock)
+	@touch $@
+
+$(VENV)/tensorflow.stamp: $(VENV)/core.stamp .ci/tensorflow.lock
+	@echo "adding tensorflow to $(VENV)"
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r .ci/core.lock \
+	$(if $(GPU),".[tensorflow-gpu]",-r .ci/tensorflow.lock)
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/core.stamp .ci/dev.lock

@@ -4,16 +4,14 @@ Reads: ARTIFACTS, RUN and CHECKPOINT, and what the run began with. Does: finds t
 script of its model. Writes nothing itself.
 """
 
-import importlib
 import os
 import sys
 from pathlib import Path
 
 from training.errors import Nothing, RunError
+from training.models import MODELS, absent, script
 from training.run import main, read_config, say
 from training.runs import last_interrupted, named
-
-MODELS = {"denoiser": "training.denoiser.__main__"}  # model -> the module whose `resume` goes on
 
 
 def resume() -> None:
@@ -28,19 +26,16 @@ def resume() -> None:
         return
     facts = read_config(folder)
     model, ranks = facts["model"], facts["setup"]["ranks"]
-    if model not in MODELS:
-        raise RunError("a run of an unknown model", folder, ", ".join(MODELS), model)
-    try:
-        script = importlib.import_module(MODELS[model])
-    except ModuleNotFoundError as missing:
-        do = "run make torch, then make resume"
-        raise RunError(f"{missing.name} is not installed", folder, do=do) from missing
+    module = script(model, folder, "make resume")
     if ranks > 1 and "WORLD_SIZE" not in os.environ:
         say(f"going on with {folder}, {ranks} processes")
         _together(folder, ranks)
     elif ranks == 1:
         say(f"going on with {folder}")
-    script.resume(folder, checkpoint)
+    try:
+        module.resume(folder, checkpoint)
+    except ModuleNotFoundError as missing:
+        raise absent(missing, folder, MODELS[model][1], "make resume") from missing
 
 
 def _together(folder: Path, ranks: int) -> None:

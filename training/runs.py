@@ -40,7 +40,8 @@ def last_interrupted(root: Path, model: str = "*") -> Path:
 def last_opened(root: Path, model: str) -> Path:
     """The folder of the finished run that was worked on last."""
     done = [(opened, folder) for state, opened, folder in _runs(root, model) if state == "finished"]
-    return _last(done, f"no finished run of a {model}", root, f"start one with make train-{model}")
+    what = "no finished run" if model == "*" else f"no finished run of a {model}"
+    return _last(done, what, root, f"start one with make train-{model.strip('*') or '...'}")
 
 
 def _runs(root: Path, model: str) -> Iterator[tuple[str, float, Path]]:

@@ -1,1 +1,3 @@
-"""The noise classifier: `python -m training.classifier --help`. It learns through Keras' fit."""
+"""The noise classifier: `python -m training.classifier --help`. It learns through Keras."""
+
+MODEL = "classifier"  # the folder of its runs

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from training.classifier import MODEL
 from training.classifier.answers import Validation
 from training.classifier.backbones import make_net
 from training.classifier.loss import Objective
@@ -27,8 +28,6 @@ from training.engine.keras_fit import Result, fit
 from training.engine.keras_learner import given
 from training.engine.keras_ranks import Ranks, joined, place, replicas
 from training.run import Run, cores, opened, read_config, say
-
-MODEL = "classifier"
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,7 @@ def configuration(
         **profile.config(),
         "recipe": index.name,
         "features": field.name,
+        "heard": {name: index.recipe[name] for name in ("name", "audio", "window", "features")},
         "shape": list(field.shape),
         "classes": list(index.classes),
         "mean": list(statistics.mean),

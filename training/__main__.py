@@ -1,0 +1,42 @@
+"""What is asked of a run of whatever model: analyze, evaluate, export.
+
+Reads: ARTIFACTS and RUN. Does: finds the run, and calls the same command of its model's script,
+which reads the rest. Writes nothing itself.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from training.asked import words
+from training.errors import Changed
+from training.models import MODELS, absent, script
+from training.run import main
+from training.runs import last_opened, named
+
+COMMANDS = ("analyze", "evaluate", "export")
+
+
+def command(asked: list[str]) -> None:
+    if len(asked) != 1 or asked[0] not in COMMANDS:
+        raise Changed("no such command", "python -m training", " or ".join(COMMANDS), asked)
+    root = Path(os.environ.get("ARTIFACTS") or "artifacts")
+    folder = _meant(root, words(os.environ.get("RUN", "")))
+    model, again = folder.parent.name, f"make {asked[0]}"
+    commands = script(model, folder, again).cli
+    try:
+        commands.main(asked, standalone_mode=False)
+    except ModuleNotFoundError as missing:
+        raise absent(missing, folder, MODELS[model][1], again) from missing
+
+
+def _meant(root: Path, names: list[str]) -> Path:
+    """A run of the model that is meant; a name of folds means the first of them."""
+    if not names:
+        return last_opened(root, "*")
+    folds = sorted((root / "runs").glob(f"*/{names[0]}-1of*/config.json"))
+    return folds[0].parent if folds else named(root, names[0])
+
+
+if __name__ == "__main__":
+    sys.exit(main(lambda: command(sys.argv[1:])))

@@ -1,0 +1,269 @@
+"""The classifier's commands: train, resume, teacher, evaluate, analyze, classify, export.
+
+Reads: options, or the environment variables that `make` sets (RECIPE, PROFILE, RUN, ...). Does:
+finds the run that is meant and calls the module that does the work. Writes: tables on stdout,
+everything else in the run's folder artifacts/runs/classifier/<run>/.
+
+TensorFlow is imported by the commands that compute: seconds that --help need not take.
+"""
+
+import functools
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from training.asked import recipes, words
+from training.classifier import MODEL
+from training.classifier.profiles import BACKBONES, PROFILES, chosen
+from training.data.index import load_index
+from training.durable import digest
+from training.engine.quiet import tensorflow
+from training.errors import Changed, RunError
+from training.run import main, read_config, say
+from training.runs import last_opened, named
+
+_option = functools.partial(click.option, show_envvar=True)
+_artifacts = _option("--artifacts", envvar="ARTIFACTS", default="artifacts", show_default=True)
+
+
+def _of_runs(command: Callable[..., None]) -> Callable[..., None]:
+    """What every command that works on trained runs asks for."""
+    run = _option("--run", envvar="RUN", default="", help="Names. [default: the last one]")
+    return _artifacts(run(command))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Train a noise classifier from shards, measure it, use it."""
+
+
+@cli.command("train")
+@_artifacts
+@_option("--recipe", envvar="RECIPE", default="noise-classifier", show_default=True)
+@_option(
+    "--profile", envvar="PROFILE", default="demo", show_default=True, help=", ".join(PROFILES) + "."
+)
+@_option("--backbone", envvar="BACKBONE", default="", help=", ".join(BACKBONES) + ".")
+@_option("--weights", envvar="WEIGHTS", default="", help="A file of weights to start from.")
+@_option("--teacher", envvar="TEACHER", default="", help="Files of make teacher, or runs.")
+@_option("--folds", envvar="FOLDS", type=click.IntRange(0), default=0, help="Cross-validation.")
+@_option("--epochs", envvar="EPOCHS", type=click.IntRange(1), default=None)
+@_option("--budget", envvar="BUDGET", default="", help="Such as 8h: training ends within it.")
+@_option("--seed", envvar="SEED", type=click.IntRange(0), default=0)
+@_option("--run", envvar="RUN", default="", help="A name. [default: made from all of the above]")
+def train_command(
+    artifacts: str, recipe: str, run: str, weights: str, teacher: str, folds: int, **asked: Any
+) -> None:
+    """Train, then measure on the test split, or on all folds."""
+    root, names = Path(artifacts), recipes(recipe)
+    if len(names) != 1:
+        raise Changed("one recipe at a time", "RECIPE", "one name", recipe)
+    if folds == 1:
+        raise Changed("one fold leaves nothing to learn from", "FOLDS", "2 or more", folds)
+    profile = chosen(asked.pop("profile"), **{**asked, "epochs": asked["epochs"] or 0})
+    index = load_index(root / names[0])
+    tensorflow()
+    from training.classifier.train import configuration
+
+    start = Path(weights) if weights else None
+    each: list[tuple[int, int] | None] = [(k + 1, folds) for k in range(folds)]
+    configs = [
+        configuration(index, profile, fold=fold, teachers=_teachers(root, teacher, fold),
+                      start=start)
+        for fold in each or [None]
+    ]  # fmt: skip
+    if folds:
+        name = run or digest([configs[0], index.key])[:8]
+        _folds(root, configs, name)
+    else:
+        _train(root, configs[0], run)
+
+
+def _teachers(root: Path, text: str, fold: tuple[int, int] | None) -> list[Path]:
+    """Files of answers: as named, or those of the named runs (of the same fold)."""
+    from training.classifier.teacher import FILE
+
+    found = []
+    for word in words(text):
+        path = Path(word)
+        if not path.is_file():
+            path = named(root, _of_fold(word, fold), MODEL) / FILE
+            if not path.is_file():
+                do = f"run make teacher RUN={word} first"
+                raise RunError("that run has written no answers", path, do=do)
+        found.append(path)
+    return found
+
+
+def _of_fold(name: str, fold: tuple[int, int] | None) -> str:
+    return f"{name}-{fold[0]}of{fold[1]}" if fold else name
+
+
+def _train(root: Path, config: dict[str, Any], name: str, checkpoint: int = -1) -> None:
+    from training.classifier import report
+
+    folder = _trained(root, config, name, checkpoint)
+    if folder:
+        print(report.whole(folder, root))
+
+
+def _trained(root: Path, config: dict[str, Any], name: str, checkpoint: int = -1) -> Path | None:
+    from training.classifier.train import train
+
+    made = train(root, config, name, checkpoint=checkpoint)
+    if made is None:
+        return None
+    folder, result = made
+    say(
+        f"{folder}: {result.why}; {result.state.step} steps, {result.speed:.0f} examples/s, "
+        f"waiting for data {result.wait:.1%}, saving {result.saving:.1%} of the time"
+    )
+    return folder
+
+
+def _folds(root: Path, configs: list[dict[str, Any]], name: str, checkpoint: int = -1) -> None:
+    """Each fold is a run of its own; those that are finished are passed over."""
+    import keras
+
+    from training.classifier import report
+
+    folders = []
+    for config in configs:
+        folder = _trained(root, config, _of_fold(name, config["fold"]))
+        if folder is None:
+            raise Changed("folds are trained by one process", "TF_CONFIG", "none")
+        folders.append(folder)
+        keras.backend.clear_session()
+    for folder in folders:
+        report.redrawn(folder)
+    print(report.evaluation([report.Set(name, tuple(folders))], root))
+
+
+def resume(folder: Path, checkpoint: str = "") -> None:
+    """Go on with a run from its newest checkpoint, or from the one of a step; of a fold, with the
+    others after it."""
+    steps = re.fullmatch(r"(?:.*step-)?(\d+)(?:-best)?(?:\.ckpt)?|", checkpoint)
+    if not steps:
+        raise Changed("not a checkpoint", "CHECKPOINT", "a step, such as 1200", checkpoint)
+    tensorflow()
+    root, config = folder.parents[2], read_config(folder)["config"]
+    number = int(steps[1] or -1)
+    if not config["fold"]:
+        _train(root, config, folder.name, number)
+        return
+    _trained(root, config, folder.name, number)
+    count = config["fold"][1]
+    base = folder.name.removesuffix(_of_fold("", config["fold"]))
+    each = [{**config, "fold": [k + 1, count], "teachers": _same(config, k + 1)}
+            for k in range(count)]  # fmt: skip
+    _folds(root, each, base)
+
+
+def _same(config: dict[str, Any], number: int) -> list[list[str]]:
+    """The teachers of another fold."""
+    from training.classifier.teacher import hash_of
+
+    fold, count = config["fold"]
+    old, new = _of_fold("", (fold, count)), _of_fold("", (number, count))
+    paths = [Path(path) for path, _ in config["teachers"]]
+    moved = [p.parent.with_name(p.parent.name.replace(old, new)) / p.name for p in paths]
+    return [[str(path), hash_of(path)] for path in moved]
+
+
+@cli.command("teacher")
+@_of_runs
+def teacher_command(artifacts: str, run: str) -> None:
+    """Write what runs answer for the examples they learnt from, for a student."""
+    root = Path(artifacts)
+    tensorflow()
+    from training.classifier.use import taught
+
+    for one in _sets(root, run):
+        for folder in one.folders:
+            print(taught(folder, root))
+
+
+@cli.command("evaluate")
+@_of_runs
+@_option("--on", envvar="ON", default="", help="A recipe. [default: the one it was trained on]")
+def evaluate_command(artifacts: str, run: str, on: str) -> None:
+    """Measure the first run beside the others that are named, and beside baselines."""
+    root, names = Path(artifacts), recipes(on)
+    if len(names) > 1:
+        raise Changed("one recipe at a time", "ON", "one name", on)
+    tensorflow()
+    from training.classifier.report import evaluation
+
+    print(evaluation(_sets(root, run), root, *names))
+
+
+@cli.command("analyze")
+@_of_runs
+def analyze_command(artifacts: str, run: str) -> None:
+    """Draw curves and tables again from what was measured."""
+    root = Path(artifacts)
+    tensorflow()
+    from training.classifier.report import redrawn
+
+    for one in _sets(root, run):
+        for folder in one.folders:
+            print(redrawn(folder))
+
+
+@cli.command("classify")
+@_of_runs
+@_option("--in", "source", envvar="IN", required=True, help="A recording or a folder of them.")
+@_option("--top", envvar="TOP", type=click.IntRange(1), default=3, show_default=True)
+@_option("--json/--table", "as_json", envvar="JSON", default=False, help="Lines of JSON.")
+def classify_command(artifacts: str, run: str, source: str, top: int, as_json: bool) -> None:
+    """Say which classes recordings hold, and when."""
+    root = Path(artifacts)
+    tensorflow()
+    from training.classifier.classify import classify_path
+    from training.classifier.use import hearing
+
+    one = _one(root, run)
+    say(f"with {one}")
+    heard, recipe, classes = hearing(one)
+    where = Path(source)
+    sys.exit(classify_path(heard, recipe, classes, where, top=top, as_json=as_json, out=sys.stdout))
+
+
+@cli.command("export")
+@_of_runs
+def export_command(artifacts: str, run: str) -> None:
+    """Write the model as SavedModel and TensorFlow Lite, each loaded again and compared."""
+    root = Path(artifacts)
+    tensorflow()
+    from training.classifier.report import exported
+
+    print(exported(_one(root, run), root))
+
+
+def _one(root: Path, run: str) -> Path:
+    if len(words(run)) > 1:
+        raise Changed("one classifier at a time", "RUN", "one name", run)
+    return named(root, run, MODEL) if run else last_opened(root, MODEL)
+
+
+def _sets(root: Path, run: str) -> list[Any]:
+    """The runs that are named; a name of folds is all of them."""
+    from training.classifier.report import Set
+
+    found = []
+    for word in words(run):
+        folds = [p.parent for p in (root / "runs" / MODEL).glob(f"{word}-*of*/config.json")]
+        folds.sort(key=lambda path: read_config(path)["config"]["fold"] or [])
+        found.append(Set(word, tuple(folds) if folds else (named(root, word, MODEL),)))
+    if found:
+        return found
+    last = last_opened(root, MODEL)
+    return [Set(last.name, (last,))]
+
+
+if __name__ == "__main__":
+    sys.exit(main(lambda: cli.main(standalone_mode=False)))

@@ -1,0 +1,87 @@
+"""What a trained classifier is used for: hearing recordings, teaching students, exports.
+
+Reads: a run's weights and configuration; for answers and exports the examples of its recipe.
+Writes: ``teacher.logits`` and the exports into the run's folder.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from training.classifier.answers import Asked, softmax
+from training.classifier.parts import Parts, parts
+from training.classifier.teacher import FILE, write
+from training.classifier.train import Trained, trained
+from training.data.index import SPLITS, Index, load_index
+from training.data.tf_data import Examples
+from training.errors import Changed
+from training.graph.export import Clips, export
+from training.graph.frontend import LogMel
+from training.graph.sounded import sounded
+
+Heard = Callable[[np.ndarray], np.ndarray]
+CALIBRATED = 300  # training examples that set the ranges of the 8-bit files
+COMPARED = 500  # test examples that exports answer for
+
+
+def hearing(folder: Path) -> tuple[Heard, Mapping[str, Any], list[str]]:
+    """A run as a function of windows (n, samples) to probabilities (n, classes), with the recipe
+    that says how to cut them, and its classes."""
+    one = trained(folder)
+    recipe, classes = one.config["heard"], one.config["classes"]
+    front = LogMel(recipe, one.config["features"])
+
+    @tf.function(input_signature=[tf.TensorSpec((None, front.samples), tf.float32)])
+    def answer(windows: tf.Tensor) -> tf.Tensor:
+        return one.net(front(windows), training=False)
+
+    return lambda windows: softmax(answer(windows).numpy()), recipe, classes
+
+
+def taught(folder: Path, artifacts: Path) -> str:
+    """The run's answers for what it learnt from, in its folder; returns what to print."""
+    one, index, held = _examples(folder, artifacts)
+    logits = Asked(index, held.train, one.config["features"])(one.net)
+    write(folder / FILE, index, folder.name, held.train, logits)
+    return f"{folder / FILE}: answers for {len(logits)} examples"
+
+
+def exported(folder: Path, artifacts: Path) -> dict[str, Any]:
+    """All exports of the run's net, compared."""
+    one, index, held = _examples(folder, artifacts)
+    field = one.config["features"]
+    front = LogMel(one.config["heard"], field)
+    features = _features(index, _some(held.test, COMPARED), field)
+    labels = held.told["label"][_some(held.test, COMPARED)]
+    clips = Clips(features, labels, sounded(features, front))
+    calibration = _features(index, _some(held.train, CALIBRATED), field)
+    return export(one.net, one.config["classes"], calibration, clips, folder, front)
+
+
+def _examples(folder: Path, artifacts: Path) -> tuple[Trained, Index, Parts]:
+    """A run with the examples it was made of; refused when they are others by now."""
+    one = trained(folder)
+    index = load_index(artifacts / one.config["recipe"])
+    if one.facts["data"][index.name] != index.key:
+        raise Changed(
+            "the shards were built anew since the run was trained", index.folder,
+            one.facts["data"][index.name][:16], index.key[:16], "train again",
+        )  # fmt: skip
+    return one, index, parts(index, one.fold)
+
+
+def _some(part: np.ndarray, most: int) -> np.ndarray:
+    """A part, or so many of it, evenly taken."""
+    places = np.flatnonzero(part)
+    kept = places[np.linspace(0, len(places) - 1, min(most, len(places))).round().astype(int)]
+    found = np.zeros_like(part)
+    found[kept] = True
+    return found
+
+
+def _features(index: Index, part: np.ndarray, field: str) -> np.ndarray:
+    examples = Examples(index, SPLITS, 64, fields=(field,), chosen=part, shuffle=False)
+    return np.concatenate([batch[field].numpy() for batch in examples.epoch(0)])
