@@ -50,7 +50,8 @@ def main() -> None:
 
 
 def _machine() -> str:
-    there = {d.metadata["Name"].lower(): d.version for d in importlib.metadata.distributions()}
+    found = importlib.metadata.distributions()
+    there = {each.metadata["Name"].lower().replace("_", "-"): each.version for each in found}
     named = [f"{name} {there[name]}" for name in (*LIBRARIES, *PEERS) if name in there]
     versions = " ".join(named)
     cpu = platform.processor() or platform.machine()

@@ -179,7 +179,9 @@ def fed(folder: Path, index: Index) -> Iterator[Row]:
 
 def beside(what: str, ours: float, other: float, aim: float | None) -> Row:
     """Examples per second."""
-    return Row(what, f"{ours:,.0f}/s", f"{other:,.1f}/s", ours / other, aim)
+    return Row(
+        what, f"{ours:,.0f}/s", f"{other:,.{0 if other >= 100 else 1}f}/s", ours / other, aim
+    )
 
 
 def once(index: Index, *asked: int) -> list[int]:

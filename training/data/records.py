@@ -8,6 +8,7 @@ yet as a tf.data.Dataset, from several shards in turns. Writes nothing.
 import os
 import struct
 from collections.abc import Sequence
+from typing import BinaryIO
 
 import numpy as np
 import tensorflow as tf
@@ -35,27 +36,32 @@ def parsed(index: Index, fields: Sequence[Field], records: tf.Tensor) -> Tensors
 
 def read(index: Index, shard: Shard, fields: Sequence[Field]) -> Tensors:
     """All examples of a shard, in the memory of the CPU."""
-    path = index.path(shard)
-    with tf.device("CPU:0"):
+    with open(index.path(shard), "rb") as file, tf.device("CPU:0"):
+        found = [os.pread(file.fileno(), size, at) for at, size in _places(index, shard, file)]
         try:
-            whole = tf.data.TFRecordDataset(str(path), buffer_size=READ).batch(shard.examples + 1)
-            records = next(iter(whole), ())
-            if len(records) != shard.examples:
-                raise _other_count(index, shard, len(records))
-            return parsed(index, fields, records)
-        except tf.errors.OpError as error:
-            raise DataError("examples of another kind", path, got=error.message) from error
+            return parsed(index, fields, tf.constant(found))
+        except tf.errors.InvalidArgumentError as error:
+            where = index.path(shard)
+            raise DataError("examples of another kind", where, got=error.message) from error
 
 
 def check_count(index: Index, shard: Shard) -> None:
     """Refuses a shard of more or fewer examples, told by the lengths of its records alone."""
-    count = at = 0
     with open(index.path(shard), "rb") as file:
-        while len(head := os.pread(file.fileno(), 8, at)) == 8:
-            at += struct.unpack("<Q", head)[0] + FRAME
-            count += 1
-    if count != shard.examples or at != shard.bytes:
-        raise _other_count(index, shard, count)
+        _places(index, shard, file)
+
+
+def _places(index: Index, shard: Shard, file: BinaryIO) -> list[tuple[int, int]]:
+    """Where each record begins, and its bytes."""
+    found, at = [], 0
+    while at < shard.bytes and len(head := os.pread(file.fileno(), 8, at)) == 8:
+        (size,) = struct.unpack("<Q", head)
+        found.append((at + 12, size))
+        at += size + FRAME
+    if len(found) != shard.examples or at != shard.bytes:
+        where = index.path(shard)
+        raise DataError("wrong number of examples", where, shard.examples, len(found))
+    return found
 
 
 def stream(
@@ -90,8 +96,3 @@ def shuffled(examples: tf.data.Dataset, room: int, seeds: Sequence[int]) -> tf.d
         output_shapes=[(), ()],
     )
     return tf.data.experimental.from_variant(made, examples.element_spec)
-
-
-def _other_count(index: Index, shard: Shard, got: int) -> DataError:
-    where = index.path(shard)
-    return DataError("wrong number of examples", where, shard.examples, got)
