@@ -1,1 +1,1 @@
-"""How training reads shards: the index, whole shards, shuffled batches, mixtures made on the fly."""
+"""How training reads shards: index, whole shards, shuffled batches, mixtures made on the fly."""
