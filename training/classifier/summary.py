@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from training import durable
+from training.classifier.baselines import NAMES
 from training.classifier.scores import MEASURES, by_recording, margin, measured, scores
 from training.errors import RunError
 
@@ -63,6 +64,29 @@ def summary(
             if name != ours
         },
     }
+
+
+def ordered(told: Summary) -> list[str]:
+    """Names of the systems: ours, then by macro-F1; a file may have them in any order."""
+    held = told["systems"]
+    return sorted(held, key=lambda n: (n != told["ours"], -held[n]["macro_f1"]["mean"], n))
+
+
+def rival(told: Summary) -> str | None:
+    """The baseline with the best macro-F1; of all others, where there is no baseline."""
+    others = ordered(told)[1:]
+    return next((name for name in others if name in NAMES), others[0] if others else None)
+
+
+def confusions(told: Summary) -> list[Summary]:
+    """What ours takes for what, the most frequent first: `truth`, `answer`, `clips`, `of`."""
+    rows = []
+    for i, counts in enumerate(told["systems"][told["ours"]]["confusion"]):
+        for j, count in enumerate(counts):
+            if i != j and count:
+                truth, answer = told["classes"][i], told["classes"][j]
+                rows.append({"truth": truth, "answer": answer, "clips": count, "of": sum(counts)})
+    return sorted(rows, key=lambda row: -row["clips"])
 
 
 def save(told: Summary, folder: Path) -> Path:
