@@ -4,7 +4,8 @@ from training.cards import configuration, data_grid, grid, measured, versions
 
 FACTS = {
     "config": {
-        "net": "mn", "augment": {"mixup": 0.3, "masks": [2, 3]}, "teacher": None, "on": False
+        "net": "mn", "augment": {"mixup": 0.3, "masks": [2, 3]},
+        "teacher": None, "on": False, "of": [],
     },
     "data": {"mine": "0123456789abcdef" * 4, "other": "f" * 64},
     "setup": {"threads": 2, "ranks": 1},
@@ -28,7 +29,7 @@ def test_every_key_of_a_configuration() -> None:
     lines = configuration(FACTS["config"]).splitlines()
     assert lines == [
         "## Configuration", "", "- `net`: mn", "- `augment.mixup`: 0.3", "- `augment.masks`: 2, 3",
-        "- `teacher`: off", "- `on`: False",
+        "- `teacher`: off", "- `on`: False", "- `of`: none",
     ]  # fmt: skip
 
 

@@ -59,5 +59,5 @@ def _flat(config: Facts, before: str = "") -> list[tuple[str, Any]]:
 
 def _shown(value: Any) -> str:
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(str, value))
+        return ", ".join(map(str, value)) or "none"
     return "off" if value is None or value == "" else str(value)
