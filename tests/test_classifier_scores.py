@@ -223,6 +223,7 @@ def test_measured_without_intervals() -> None:
     ("change", "message"),
     [
         ({"held": np.full((4, 3), 1.5)}, "not probabilities"),
+        ({"held": np.full((4, 3), -0.1)}, "not probabilities"),
         ({"held": np.full((4, 3), np.nan)}, "not probabilities"),
         ({"held": np.full((4, 2), 0.5)}, "answers that fit no labels"),
         ({"groups": np.zeros(3)}, "answers that fit no labels"),

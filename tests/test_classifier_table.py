@@ -104,6 +104,8 @@ def test_the_confusion_of_few_classes_is_shown_whole() -> None:
     assert cells(text, " 1 alarm") == ["4", ".", "."]
     assert cells(text, " 2 rain") == [".", "2", "2"]
     assert cells(text, " 3 wind") == [".", "1", "3"]
+    never = table(told({"b7": [1] * 12})).split("clips\n\n")[-1]
+    assert cells(never, " 1 alarm") == ["0", "4", "."]
 
 
 def test_of_many_classes_the_most_frequent_mistakes() -> None:

@@ -50,6 +50,7 @@ def test_curves_over_epochs() -> None:
     assert len(points(loss["train"])) == 6
     assert "doing nothing" not in loss
     assert points(drawn(figure, "learning rate")["train"])[-1] == (3, 0.03)
+    assert [axes.get_legend() is None for axes in figure.axes] == [False, False, True]
     assert figure.axes[-1].get_xlabel() == "epoch"
     assert figure.get_suptitle() == "a run"
 

@@ -157,7 +157,7 @@ def _folds(
         folds = list(
             StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed).split(x, labels, groups)
         )
-    usable = all(len(np.unique(labels[fit])) > 1 and len(out) for fit, out in folds)
+    usable = all(len(np.unique(labels[fit])) > 1 for fit, _ in folds)
     return folds if usable else []
 
 
