@@ -19,10 +19,8 @@ import click
 from training.asked import recipes, words
 from training.classifier import MODEL
 from training.classifier.profiles import BACKBONES, PROFILES, chosen
-from training.data.index import load_index
-from training.durable import digest
 from training.engine.quiet import tensorflow
-from training.errors import Changed, RunError
+from training.errors import Changed
 from training.run import main, read_config, say
 from training.runs import last_opened, named
 
@@ -65,82 +63,10 @@ def train_command(
     if folds == 1:
         raise Changed("one fold leaves nothing to learn from", "FOLDS", "2 or more", folds)
     profile = chosen(asked.pop("profile"), **{**asked, "epochs": asked["epochs"] or 0})
-    index = load_index(root / names[0])
     tensorflow()
-    from training.classifier.train import configuration
+    from training.classifier import course
 
-    start = Path(weights) if weights else None
-    each: list[tuple[int, int] | None] = [(k + 1, folds) for k in range(folds)]
-    configs = [
-        configuration(index, profile, fold=fold, teachers=_teachers(root, teacher, fold),
-                      start=start)
-        for fold in each or [None]
-    ]  # fmt: skip
-    if folds:
-        name = run or digest([configs[0], index.key])[:8]
-        _folds(root, configs, name)
-    else:
-        _train(root, configs[0], run)
-
-
-def _teachers(root: Path, text: str, fold: tuple[int, int] | None) -> list[Path]:
-    """Files of answers: as named, or those of the named runs (of the same fold)."""
-    from training.classifier.teacher import FILE
-
-    found = []
-    for word in words(text):
-        path = Path(word)
-        if not path.is_file():
-            path = named(root, _of_fold(word, fold), MODEL) / FILE
-            if not path.is_file():
-                do = f"run make teacher RUN={word} first"
-                raise RunError("that run has written no answers", path, do=do)
-        found.append(path)
-    return found
-
-
-def _of_fold(name: str, fold: tuple[int, int] | None) -> str:
-    return f"{name}-{fold[0]}of{fold[1]}" if fold else name
-
-
-def _train(root: Path, config: dict[str, Any], name: str, checkpoint: int = -1) -> None:
-    from training.classifier import report
-
-    folder = _trained(root, config, name, checkpoint)
-    if folder:
-        print(report.whole(folder, root))
-
-
-def _trained(root: Path, config: dict[str, Any], name: str, checkpoint: int = -1) -> Path | None:
-    from training.classifier.train import train
-
-    made = train(root, config, name, checkpoint=checkpoint)
-    if made is None:
-        return None
-    folder, result = made
-    say(
-        f"{folder}: {result.why}; {result.state.step} steps, {result.speed:.0f} examples/s, "
-        f"waiting for data {result.wait:.1%}, saving {result.saving:.1%} of the time"
-    )
-    return folder
-
-
-def _folds(root: Path, configs: list[dict[str, Any]], name: str, checkpoint: int = -1) -> None:
-    """Each fold is a run of its own; those that are finished are passed over."""
-    import keras
-
-    from training.classifier import report
-
-    folders = []
-    for config in configs:
-        folder = _trained(root, config, _of_fold(name, config["fold"]))
-        if folder is None:
-            raise Changed("folds are trained by one process", "TF_CONFIG", "none")
-        folders.append(folder)
-        keras.backend.clear_session()
-    for folder in folders:
-        report.redrawn(folder)
-    print(report.evaluation([report.Set(name, tuple(folders))], root))
+    course.begun(root, names[0], profile, run, words(teacher), weights, folds)
 
 
 def resume(folder: Path, checkpoint: str = "") -> None:
@@ -150,28 +76,9 @@ def resume(folder: Path, checkpoint: str = "") -> None:
     if not steps:
         raise Changed("not a checkpoint", "CHECKPOINT", "a step, such as 1200", checkpoint)
     tensorflow()
-    root, config = folder.parents[2], read_config(folder)["config"]
-    number = int(steps[1] or -1)
-    if not config["fold"]:
-        _train(root, config, folder.name, number)
-        return
-    _trained(root, config, folder.name, number)
-    count = config["fold"][1]
-    base = folder.name.removesuffix(_of_fold("", config["fold"]))
-    each = [{**config, "fold": [k + 1, count], "teachers": _same(config, k + 1)}
-            for k in range(count)]  # fmt: skip
-    _folds(root, each, base)
+    from training.classifier import course
 
-
-def _same(config: dict[str, Any], number: int) -> list[list[str]]:
-    """The teachers of another fold."""
-    from training.classifier.teacher import hash_of
-
-    fold, count = config["fold"]
-    old, new = _of_fold("", (fold, count)), _of_fold("", (number, count))
-    paths = [Path(path) for path, _ in config["teachers"]]
-    moved = [p.parent.with_name(p.parent.name.replace(old, new)) / p.name for p in paths]
-    return [[str(path), hash_of(path)] for path in moved]
+    course.resumed(folder, int(steps[1] or -1))
 
 
 @cli.command("teacher")

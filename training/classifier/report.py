@@ -3,7 +3,7 @@
 Reads: runs' metrics, configurations and weights, and the examples that they did not learn from.
 Does: measures runs beside each other and beside baselines fitted on the same training examples.
 Writes into the first one's folder (folds: into one of their own beside them):
-``training_history.png``, ``evaluation-<recipe>.csv`` and ``.json``, ``confusion-``,
+``training_history.png``, ``evaluation-<recipe>.json``, ``confusion-``,
 ``calibration-`` and ``classes-<recipe>.png``, ``MODEL.md``, and the exports.
 """
 
