@@ -1,8 +1,8 @@
 """Which examples a run learns from, is judged by, and is tested on.
 
 Reads: labels, groups and folds of an index's examples. Writes nothing. Does: takes the index's
-splits, or makes folds: the corpus' own where it has them, else groups dealt out so that every fold
-has its part of every class. No group is ever on two sides.
+splits, or makes folds: the corpus' own where all of it has them, else groups dealt out so that
+every fold has its part of every class. No group is ever on two sides.
 
 Everything is by position: an example's place in the index's order over all splits.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from training.data.index import SPLITS, DataError, Index
 from training.data.tf_data import narrow
 
-JUDGED = 0.1  # part of the groups that are not tested on which a fold is judged by
+JUDGED = 0.1  # part of the groups that are not tested on, which a fold is judged by
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ def parts(index: Index, fold: tuple[int, int] | None, seed: int = 0) -> Parts:
 def _folded(
     told: Mapping[str, np.ndarray], number: int, count: int, index: Index, seed: int
 ) -> Parts:
-    own = np.unique(told["fold"])
+    labels, groups, own = told["label"], told["group"], np.unique(told["fold"])
+    have = len(np.unique(groups))
     if own.min() >= 0:
         if len(own) != count:
             got = f"FOLDS={count}"
@@ -63,34 +64,61 @@ def _folded(
                 "the corpus has folds of its own", index.folder, len(own), got, "use it"
             )
         test = told["fold"] == own[number - 1]
+    elif have < count:
+        do = "make fewer folds, or add recordings of more groups"
+        raise DataError("fewer groups than folds", index.folder, f"{count} or more", have, do)
     else:
-        test = dealt(told["label"], told["group"], count, seed) == number - 1
-    rest = np.flatnonzero(~test)
-    size = max(2, round(1 / JUDGED))
-    judged = dealt(told["label"][rest], told["group"][rest], size, seed + 1) == 0
-    valid = np.zeros(len(test), np.bool_)
-    valid[rest[judged]] = True
-    return Parts(~test & ~valid, valid, test, told)
+        test = dealt(labels, groups, count, seed) == number - 1
+    # The corpus' folds may cut a group in two: what is not tested of it is left out.
+    rest = np.flatnonzero(~np.isin(groups, groups[test]))
+    train, valid = np.zeros((2, len(test)), np.bool_)
+    valid[rest] = judged(labels[rest], groups[rest], seed + 1) if len(rest) else False
+    train[rest] = ~valid[rest]
+    return Parts(train, valid, test, told)
 
 
 def dealt(labels: np.ndarray, groups: np.ndarray, count: int, seed: int) -> np.ndarray:
     """A number below `count` for each example, the same throughout a group.
 
-    The rarest classes are dealt first, and of each the largest groups, always to where the class is
-    scarcest; so all folds have what there is of a class, as far as its groups allow.
+    The rarest classes are dealt first, and of each the largest groups: to where most of a group's
+    classes are missing, then to where the rarest of them is scarcest. So all folds have what there
+    is of a class, as far as its groups allow, and none is empty while there are groups.
     """
-    names, group = np.unique(groups, return_inverse=True)
-    group = group.reshape(-1)
-    classes = int(labels.max()) + 1
-    held = np.zeros((len(names), classes), np.int64)
-    np.add.at(held, (group, labels), 1)
-    main, size = held.argmax(1), held.sum(1)
-    often = np.bincount(main, minlength=classes)
-    drawn = np.random.Generator(np.random.Philox(seed)).permutation(len(names))
-    order = sorted(drawn, key=lambda g: (often[main[g]], main[g], -size[g]))
-    fold, load = np.zeros(len(names), np.int64), np.zeros((count, classes), np.int64)
+    group, held, main = _counted(labels, groups)
+    often, size = (held > 0).sum(0), held.sum(1)
+    order = sorted(_drawn(len(held), seed), key=lambda g: (often[main[g]], main[g], -size[g]))
+    fold, load = np.zeros(len(held), np.int64), np.zeros((count, held.shape[1]), np.int64)
     for g in order:
-        loads = [(load[k, main[g]], load[k].sum()) for k in range(count)]
-        fold[g] = loads.index(min(loads))
+        there = (load[:, held[g] > 0] > 0).sum(1)
+        fold[g] = np.lexsort((load.sum(1), load[:, main[g]], there))[0]
         load[fold[g]] += held[g]
     return fold[group]
+
+
+def judged(labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
+    """Marks the examples to judge by: of each class a tenth of its groups, and one at least where
+    it has two; those whose size is the nearest to a tenth of the class's examples in all."""
+    group, held, main = _counted(labels, groups)
+    drawn, size, chosen = _drawn(len(held), seed), held.sum(1), np.zeros(len(held), np.bool_)
+    for each in range(held.shape[1]):
+        mine = drawn[main[drawn] == each]
+        if len(mine) > 1:
+            count = max(1, round(JUDGED * len(mine)))
+            away = np.abs(size[mine] - JUDGED * size[mine].sum() / count)
+            chosen[mine[np.argsort(away, kind="stable")[:count]]] = True
+    return chosen[group]
+
+
+def _counted(labels: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The number of each example's group, (groups, classes) examples, and each group's class: the
+    one of its classes that the fewest groups have."""
+    names, group = np.unique(groups, return_inverse=True)
+    group = group.reshape(-1)
+    held = np.zeros((len(names), int(labels.max()) + 1), np.int64)
+    np.add.at(held, (group, labels), 1)
+    often = (held > 0).sum(0)
+    return group, held, np.where(held > 0, often, len(names) + 1).argmin(1)
+
+
+def _drawn(count: int, seed: int) -> np.ndarray:
+    return np.random.Generator(np.random.Philox(seed)).permutation(count)

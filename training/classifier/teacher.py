@@ -19,6 +19,7 @@ from training.errors import Changed, RunError
 
 FILE = "teacher.logits"
 TEACHER = "teacher"  # the answers' name in a batch
+HELD = {"run", "data", "classes", "logits"}  # in the file
 
 
 def write(path: Path, index: Index, run: str, part: np.ndarray, logits: np.ndarray) -> None:
@@ -52,17 +53,19 @@ def taught(
 
 def _answers(path: Path, key: str, index: Index, part: np.ndarray) -> np.ndarray:
     """One teacher's probabilities; 0 outside of the part."""
-    told = load(path)
     do = "write it again with make teacher"
     if hash_of(path) != key:
         raise Changed("a teacher's answers have changed since the run began", path, do=do)
+    told = load(path)
+    if not isinstance(told, dict) or set(told) != HELD:
+        raise Changed("no teacher's answers", path, f"a {FILE}", "another file", do)
     if told["data"] != index.key:
         got = f"those of {told['data'][:16]}"
         raise Changed("answers for other data", path, f"the index {index.key[:16]}", got, do)
     if told["classes"] != list(index.classes):
         raise Changed("a teacher of other classes", path, index.classes, told["classes"], do)
     logits = told["logits"].astype(np.float64)
-    missing = int(np.isnan(logits[part]).any(-1).sum())
+    missing = int((~np.isfinite(logits[part])).any(-1).sum())
     if missing:
         raise Changed(
             "a teacher that has not learnt from all of these examples",
@@ -71,5 +74,7 @@ def _answers(path: Path, key: str, index: Index, part: np.ndarray) -> np.ndarray
             f"{missing} missing",
             "name teachers of the same fold",
         )
-    held = np.exp(logits - logits.max(-1, keepdims=True))
-    return np.where(part[:, None], held / held.sum(-1, keepdims=True), 0.0)
+    held = np.zeros(logits.shape)
+    held[part] = np.exp(logits[part] - logits[part].max(-1, keepdims=True))
+    held[part] /= held[part].sum(-1, keepdims=True)
+    return held
