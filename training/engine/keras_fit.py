@@ -19,9 +19,10 @@ from training.data.batches import Share
 from training.durable import fault_point
 from training.engine.flags import Stop
 from training.engine.keras_learner import Learner, Loss, Steps, policy
-from training.engine.keras_ranks import Ranks
+from training.engine.keras_ranks import LOST, Ranks
 from training.engine.loop import Loop, Result
 from training.engine.settings import Settings
+from training.errors import Diverged, Interrupted, RunError
 from training.run import Run
 
 __all__ = ["Data", "Result", "Validate", "fit"]
@@ -70,6 +71,20 @@ class _Loop(Loop):
     def __init__(self, learner: Learner, data: Data, validate: Validate, run: Run | None) -> None:
         super().__init__(learner, data.steps, run)
         self.learner, self.data, self.validate = learner, data, validate
+
+    def go(self) -> Result:
+        try:
+            result = super().go()
+        except (Diverged, Interrupted):  # which all of them do
+            self.learner.ranks.part()
+            raise
+        except LOST as err:
+            if self.ranks.world == 1:
+                raise
+            where, do = self.run.folder if self.run else "", "go on with the same command on all"
+            raise RunError("another process of the run has ended", where, do=do) from err
+        self.learner.ranks.part()
+        return result
 
     def rehearsed(self, steps: int) -> list[float]:
         clock = _Clock()

@@ -66,6 +66,9 @@ class Steps(keras.Model):
     def call(self, inputs: Any, training: bool = False) -> Any:
         return self.net(inputs, training=training)
 
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
+        """It is built; under a strategy Keras would draw a batch to see, and fails on a dict."""
+
     def train_step(self, data: Batch) -> dict[str, Any]:
         context = tf.distribute.get_replica_context()
         own = context.replica_id_in_sync_group

@@ -5,6 +5,8 @@ the strategy, fixes threads and makes every operation deterministic before Tenso
 anything; sums numbers and sends bytes between processes. Writes nothing.
 """
 
+import contextlib
+import functools
 import json
 import os
 from collections.abc import Sequence
@@ -16,7 +18,14 @@ import tensorflow as tf
 
 from training.errors import RunError
 
-CHUNK = 1 << 20  # numbers summed at once when bytes are sent
+# What a process meets that waits for one that is gone.
+LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+)
+CHUNK = 1 << 20  # bytes sent at once
 
 
 @dataclass(frozen=True)
@@ -45,8 +54,7 @@ class Ranks:
         """The sums over all processes."""
         if self.world == 1:
             return [float(value) for value in values]
-        mine = tf.constant([float(value) / self.parts for value in values], tf.float64)
-        return [float(value) for value in self._summed(mine).numpy()]
+        return [float(value) for value in self._summed(np.array(values, np.float64))]
 
     def told(self, values: Sequence[float]) -> list[float]:
         """The first process's values."""
@@ -57,26 +65,45 @@ class Ranks:
         if self.world == 1:
             return data
         (size,) = map(int, self.told([len(data)]))
-        found = np.zeros(size, np.uint8)
-        held = np.frombuffer(data, np.uint8) if self.first else found
+        found = np.zeros(-(-size // CHUNK) * CHUNK, np.uint8)  # whole chunks: one traced function
+        if self.first:
+            found[:size] = np.frombuffer(data, np.uint8)
         for at in range(0, size, CHUNK):
-            part = tf.constant(held[at : at + CHUNK], tf.float64) / self.parts
-            found[at : at + CHUNK] = self._summed(part).numpy().round()
-        return found.tobytes()
+            found[at : at + CHUNK] = self._summed(found[at : at + CHUNK].astype(np.int32))
+        return found[:size].tobytes()
 
-    def _summed(self, mine: Any) -> Any:
-        return _sum(self.strategy, mine)
+    def part(self) -> None:
+        """Where all of them end together: none may go while another one still reads from it."""
+        if self.world > 1:
+            with contextlib.suppress(*LOST):
+                self.total([0.0])
+
+    def _summed(self, mine: np.ndarray) -> np.ndarray:
+        """Over all processes; the first device of each gives `mine`, the others nothing."""
+
+        def of(device: Any) -> Any:
+            own = device.replica_id_in_sync_group % self.parts == 0
+            return tf.constant(mine if own else np.zeros_like(mine))
+
+        given = self.strategy.experimental_distribute_values_from_function(of)
+        found: np.ndarray = _sum(self.strategy)(given).numpy()
+        return found
 
 
-def _sum(strategy: Any, mine: Any) -> Any:
+@functools.cache
+def _sum(strategy: Any) -> Any:
+    """The sum over all devices of a value of each, traced once for each shape."""
+
+    def everywhere(value: Any) -> Any:
+        # identity: a value from outside of the function has no device that the sum could go to
+        own = tf.identity(value)
+        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, own)
+
     @tf.function
     def summed(value: Any) -> Any:
-        def everywhere(value: Any) -> Any:
-            return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, value)
-
         return strategy.experimental_local_results(strategy.run(everywhere, (value,)))[0]
 
-    return summed(mine)
+    return summed
 
 
 def threads_fixed(threads: int) -> None:
