@@ -172,7 +172,8 @@ def test_what_the_card_says_runs_without_the_project(run: Made, tmp_path: Path) 
     """A stereo file shorter than a window, by both files."""
     shutil.copytree(run.folder, tmp_path, dirs_exist_ok=True)
     wave = sounds(3, 5)[0][2, :1500]  # a whistle
-    soundfile.write(tmp_path / "sound.wav", np.stack([wave, wave], 1), RATE, "FLOAT")
+    hiss = sounds(1, 6)[0][0, :1500]  # in one channel against the other
+    soundfile.write(tmp_path / "sound.wav", np.stack([wave + hiss, wave - hiss], 1), RATE, "FLOAT")
     told = read_json(tmp_path / TOLD)
     printed = alone(usage(told) + usage(told, LITE_AUDIO), tmp_path).splitlines()
     chances = run.chances(run.front(np.resize(wave, SAMPLES)[None]).numpy())[0]

@@ -116,11 +116,14 @@ def test_what_it_has_no_operation_for_is_one_line(capfd: pytest.CaptureFixture[s
     assert "Details:" in capfd.readouterr().err  # the converter's own words are not lost
 
 
-def test_nothing_is_said_while_all_goes_well(capfd: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_said_while_all_goes_well(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         load_lite(lite_bytes(tf.nn.softmax, (1, 4), numbers(3, 4)))(numbers(1, 4))
     assert capfd.readouterr() == ("", "")
+    assert not caplog.records
     with quiet():
         os.write(2, b"lost")
         print("lost too", file=sys.__stderr__, flush=True)
