@@ -213,14 +213,30 @@ def test_every_class_is_wherever_its_groups_reach(
         assert len(set(groups[mine & valid].tolist())) <= max(1, round(number / 10))
 
 
-def test_a_recording_of_several_classes_is_dealt_by_all_of_them() -> None:
-    """Four groups of birds, each with rain or wind beside it: both are in both folds."""
-    labels = np.array([0, 0, 0, 1] * 2 + [0, 0, 0, 2] * 2)
-    groups = np.repeat([5, 6, 7, 8], 4)
-    for seed in range(20):
+@pytest.mark.parametrize(
+    "recordings",
+    [
+        [[0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 2], [0, 0, 0, 2]],
+        [[1, 2], [0, 2], [0, 2], [1], [0, 0, 1]],
+    ],
+)
+def test_a_recording_of_several_classes_is_dealt_by_all_of_them(
+    recordings: list[list[int]],
+) -> None:
+    labels = np.concatenate([np.array(row) for row in recordings])
+    groups = np.repeat(np.arange(len(recordings)), [len(row) for row in recordings])
+    for seed in range(8):
         fold = dealt(labels, groups, 2, seed)
         for each in range(3):
             assert set(fold[labels == each].tolist()) == {0, 1}
+
+
+def test_a_class_is_spread_though_another_is_uneven() -> None:
+    """One recording with 10 of 12 of its class does not draw the others to the other side."""
+    labels = np.repeat([0, 0, 1], [10, 2, 12])
+    groups = np.concatenate([np.repeat([0, 1], [10, 2]), np.arange(2, 14)])
+    for seed in range(8):
+        assert np.bincount(dealt(labels, groups, 2, seed)[labels == 1]).tolist() == [6, 6]
 
 
 def test_what_is_judged_by_is_a_tenth_of_a_class() -> None:
