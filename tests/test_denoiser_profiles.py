@@ -23,7 +23,6 @@ from training.denoiser.profiles import (  # noqa: E402
     Profile,
     chosen,
     profile_of,
-    seconds,
 )
 from training.errors import Changed  # noqa: E402
 
@@ -63,8 +62,8 @@ def test_only_classic_is_judged_by_its_loss() -> None:
 
 def test_the_profiles_that_make_names_are_these() -> None:
     text = (corpus.REPO / "Makefile").read_text()
-    (named,) = re.findall(r"PROFILE=(\S+)", text)
-    assert sorted(named.split("|")) == sorted(PROFILES)
+    of_all, of_denoisers = re.findall(r"of (?:training|denoisers):.* ?PROFILE=(\S+)", text)
+    assert sorted([*of_all.split("|"), *of_denoisers.split("|")]) == sorted(PROFILES)
 
 
 def flat(config: dict[str, Any], before: str = "") -> dict[str, Any]:
@@ -101,27 +100,6 @@ def test_what_is_asked_changes_that_and_nothing_else(
 
 def test_a_net_that_was_trained_before_learns_slower() -> None:
     assert 0 < INIT_SCALE < 1
-
-
-@pytest.mark.parametrize(
-    ("text", "length"),
-    [("8h", 28800), ("90m", 5400), ("1h30m", 5400), ("45s", 45), ("2d", 172800), ("120", 120),
-     ("1.5h", 5400), ("0.5", 0.5), ("1H30M", 5400), ("1d1h1m1s", 90061)],
-)  # fmt: skip
-def test_times(text: str, length: float) -> None:
-    assert seconds(text) == length
-    assert chosen("demo", budget=text).settings.budget == length
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "h", "8 h", "8hours", "-1h", "1h-30m", "1:30", "1e3", "1,5h", ".5h", "5.h", "h8", "8h30",
-     "8hx", "nan", "inf", "8h\n", "1..5h"],
-)  # fmt: skip
-def test_what_is_no_time(text: str) -> None:
-    with pytest.raises(Changed, match="BUDGET: no time; expected such as 8h, 90m or 1h30m") as said:
-        seconds(text)
-    assert said.value.exit_code == 2
 
 
 def test_unknown_names_are_told_the_known_ones() -> None:
