@@ -115,6 +115,7 @@ def flat(config: dict[str, Any], before: str = "") -> dict[str, Any]:
         ({"budget": "90m"}, {"settings.budget": 5400.0}),
         ({"seed": 5}, {"settings.seed": 5}),
         ({"backbone": "efficientnetv2-b0"}, {"backbone": "efficientnetv2-b0"}),
+        ({"augment": False}, {"augment": None}),
         ({"epochs": 2, "seed": 1, "backbone": "mn-small", "budget": "1h"},
          {"settings.epochs": 2, "settings.seed": 1, "backbone": "mn-small",
           "settings.budget": 3600.0}),

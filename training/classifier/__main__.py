@@ -20,9 +20,9 @@ from training.asked import recipes, words
 from training.classifier import MODEL
 from training.classifier.profiles import BACKBONES, PROFILES, chosen
 from training.engine.quiet import tensorflow
-from training.errors import Changed
+from training.errors import Changed, RunError
 from training.run import main, read_config, say
-from training.runs import last_opened, named
+from training.runs import folds_of, last_opened, named
 
 _option = functools.partial(click.option, show_envvar=True)
 _artifacts = _option("--artifacts", envvar="ARTIFACTS", default="artifacts", show_default=True)
@@ -49,6 +49,7 @@ def cli() -> None:
 @_option("--weights", envvar="WEIGHTS", default="", help="A file of weights to start from.")
 @_option("--teacher", envvar="TEACHER", default="", help="Files of make teacher, or runs.")
 @_option("--folds", envvar="FOLDS", type=click.IntRange(0), default=0, help="Cross-validation.")
+@_option("--augment/--no-augment", envvar="AUGMENT", default=True, help="Examples changed anew.")
 @_option("--epochs", envvar="EPOCHS", type=click.IntRange(1), default=None)
 @_option("--budget", envvar="BUDGET", default="", help="Such as 8h: training ends within it.")
 @_option("--seed", envvar="SEED", type=click.IntRange(0), default=0)
@@ -163,8 +164,11 @@ def _sets(root: Path, run: str) -> list[Any]:
 
     found = []
     for word in words(run):
-        folds = [p.parent for p in (root / "runs" / MODEL).glob(f"{word}-*of*/config.json")]
-        folds.sort(key=lambda path: read_config(path)["config"]["fold"] or [])
+        folds = folds_of(root, word, MODEL)
+        there = [read_config(folder)["config"]["fold"] for folder in folds]
+        if there and there != [[k + 1, there[0][1]] for k in range(there[0][1])]:
+            got = ", ".join(folder.name for folder in folds)
+            raise RunError("not all of the folds are there", word, got=got, do="make resume first")
         found.append(Set(word, tuple(folds) if folds else (named(root, word, MODEL),)))
     if found:
         return found

@@ -84,7 +84,13 @@ PROFILES = {
 
 
 def chosen(
-    name: str, *, backbone: str = "", epochs: int = 0, budget: str = "", seed: int = 0
+    name: str,
+    *,
+    backbone: str = "",
+    augment: bool = True,
+    epochs: int = 0,
+    budget: str = "",
+    seed: int = 0,
 ) -> Profile:
     """A profile with what a person asked for beside it."""
     if name not in PROFILES:
@@ -95,4 +101,5 @@ def chosen(
         settings = replace(settings, epochs=epochs)
     if budget:
         settings = replace(settings, budget=seconds(budget))
+    profile = profile if augment else replace(profile, augment=None)
     return replace(profile, backbone=backbone or profile.backbone, settings=settings)

@@ -66,8 +66,8 @@ def configuration(
         "mean": list(statistics.mean),
         "deviation": list(statistics.deviation),
         "fold": list(fold) if fold else None,
-        "teachers": [[str(path), hash_of(path)] for path in teachers],
-        "start": [str(start), hash_of(start)] if start else None,
+        "teachers": [[str(path.resolve()), hash_of(path)] for path in teachers],
+        "start": [str(start.resolve()), hash_of(start)] if start else None,
         "replicas": replicas(),
     }
 
@@ -137,7 +137,7 @@ def _fitted(
     def net() -> keras.Model:
         keras.utils.set_random_seed(settings.seed)
         made = _net(config)
-        if config["start"]:
+        if config["start"] and run and not Checkpoints(run.folder).all():
             say(begun(made, *config["start"]))
         return made
 
