@@ -1,7 +1,8 @@
-"""What every test run says first, and what it leaves out where torch is not installed.
+"""What every test run says first, and what it leaves out where a framework is missing.
 
 Reads: which packages are there. Does: names machine and versions in pytest's header, and passes
-over the tests of torch code with a line. Writes: what several test files read, in pytest's folder.
+over the tests of torch or TensorFlow code with a line. Writes: what several test files read, in
+pytest's folder.
 """
 
 import importlib.metadata
@@ -12,9 +13,13 @@ from pathlib import Path
 import pytest
 
 TORCH = importlib.util.find_spec("torch") is not None
+TENSORFLOW = importlib.util.find_spec("tensorflow") is not None
 
-# Files that need torch to be read at all; the others skip by themselves.
-collect_ignore = [] if TORCH else ["test_torch_fit.py", "test_resume_torch.py"]
+# Files that need torch or TensorFlow to be read at all; the others skip by themselves.
+OF_TORCH = ["test_torch_fit.py", "test_resume_torch.py"]
+OF_TENSORFLOW = ["test_keras_fit.py", "test_keras_ranks.py", "test_resume_keras.py",
+                 "test_classifier_resume.py"]  # fmt: skip
+collect_ignore = ([] if TORCH else OF_TORCH) + ([] if TENSORFLOW else OF_TENSORFLOW)
 
 
 def pytest_report_header() -> list[str]:
@@ -25,6 +30,8 @@ def pytest_report_header() -> list[str]:
             found.append(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
             found.append(f"no {name}")
+    if not TENSORFLOW:
+        found.append("the tests of TensorFlow code are skipped")
     torch = importlib.metadata.version("torch") if TORCH else "not installed: its tests are skipped"
     return [f"cores {os.cpu_count()}; " + ", ".join(found), f"torch {torch}"]
 
