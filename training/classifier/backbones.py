@@ -4,6 +4,7 @@ Reads and writes nothing, and asks no network. Does: builds a net with fresh wei
 
 | name              | parameters | what it is                                                      |
 | cnn               | 0.29 M     | plain 3 x 3 convolutions                                        |
+| cnn-small         | 0.07 M     | the same with half the channels: a student of a quarter of that |
 | mn                | 0.98 M     | inverted residuals in MobileNetV3's proportions, widths x 0.47  |
 | mn-small          | 0.29 M     | the same, widths x 0.23: a student of less than a third of that |
 | mobilenetv3       | 3.0 M      | Keras' MobileNetV3-Large                                        |
@@ -17,10 +18,11 @@ from keras import layers
 
 from training.classifier.cnn import cnn
 from training.classifier.mn import mn
+from training.classifier.profiles import BACKBONES
 from training.errors import Changed
 from training.graph.blocks import MOMENTUM, Tensor, logits, normalised
 
-BACKBONES = ("cnn", "mn", "mn-small", "mobilenetv3", "efficientnetv2-b0")
+PARTS = {"cnn": 1, "cnn-small": 2}
 WIDTHS = {"mn": 0.47, "mn-small": 0.23}
 LEAST = 32  # frames and mels: Keras' nets halve both five times
 DROPOUT = 0.2
@@ -44,8 +46,8 @@ def _of_keras(name: str, x: Tensor) -> Tensor:
 
 def _body(name: str, x: Tensor) -> Tensor:
     """(batch, frames, mels, 1) -> (batch, numbers)."""
-    if name == "cnn":
-        return cnn(x)
+    if name in PARTS:
+        return cnn(x, PARTS[name])
     return mn(x, WIDTHS[name]) if name in WIDTHS else _of_keras(name, x)
 
 

@@ -11,11 +11,11 @@ from training.graph.blocks import Tensor, convolved
 STAGES = ((16,), (32, 32), (64, 64), (128, 128))  # channels of each convolution, before a halving
 
 
-def cnn(x: Tensor) -> Tensor:
-    """(batch, frames, mels, 1) -> (batch, numbers)."""
+def cnn(x: Tensor, part: int = 1) -> Tensor:
+    """(batch, frames, mels, 1) -> (batch, numbers); `part` divides the channels."""
     for i, stage in enumerate(STAGES):
         for j, channels in enumerate(stage):
-            x = convolved(x, channels, 3, act="relu", name=f"conv{i}{j}")
+            x = convolved(x, channels // part, 3, act="relu", name=f"conv{i}{j}")
         x = layers.MaxPooling2D(2, padding="same", name=f"half{i}")(x)
     mean = layers.GlobalAveragePooling2D(name="mean")(x)
     most = layers.GlobalMaxPooling2D(name="most")(x)
