@@ -33,19 +33,38 @@ def say(text: str) -> None:
 
 
 def main(work: Callable[[], object]) -> int:
-    """Run a training script's work; what stops it is one line and an exit code."""
+    """Run a training script's work; what stops it is one line and an exit code. Who closes the pipe
+    that stdout goes to has seen enough: that is no failure."""
+    out = sys.stdout
+    try:
+        code = _done(work)
+        out.flush()
+        if sys.stdout is not out:  # click, too, has seen that the pipe is closed, and exits with 1
+            raise BrokenPipeError
+    except BrokenPipeError:
+        # What is left in the buffer goes nowhere, or Python would tell of it as it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+        return 0
+    return code
+
+
+def _done(work: Callable[[], object]) -> int:
     try:
         work()
+    except SystemExit as stop:
+        return int(stop.code or 0)
     except (RunError, DataError) as err:
         say(str(err))
         return int(getattr(err, "exit_code", 1))
     except click.ClickException as err:
         say(" ".join(err.format_message().split()))
         return 2
+    except BrokenPipeError:
+        raise
     except OSError as err:
         say(str(err))
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.Abort):  # click makes the one of the other
         say("interrupted")
         return 130
     return 0
