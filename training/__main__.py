@@ -12,7 +12,7 @@ from training.asked import words
 from training.errors import Changed
 from training.models import MODELS, absent, script
 from training.run import main
-from training.runs import last_opened, named
+from training.runs import folds_of, last_opened, named
 
 COMMANDS = ("analyze", "evaluate", "export")
 
@@ -34,8 +34,8 @@ def _meant(root: Path, names: list[str]) -> Path:
     """A run of the model that is meant; a name of folds means the first of them."""
     if not names:
         return last_opened(root, "*")
-    folds = sorted((root / "runs").glob(f"*/{names[0]}-1of*/config.json"))
-    return folds[0].parent if folds else named(root, names[0])
+    folds = folds_of(root, names[0])
+    return folds[0] if folds else named(root, names[0])
 
 
 if __name__ == "__main__":

@@ -5,13 +5,15 @@ when it has its card, which every script writes last: one that was stopped while
 goes on with that.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from training.errors import Nothing, RunError
-from training.run import held, read_state
+from training.run import held, read_config, read_state
 
 CARD = "MODEL.md"
+FOLD = re.compile(r"(.+)-(\d+)of(\d+)")  # the run of one fold: its base name, number and count
 
 
 def named(root: Path, run: str, model: str = "*") -> Path:
@@ -24,6 +26,22 @@ def named(root: Path, run: str, model: str = "*") -> Path:
     known = ", ".join(str(folder.relative_to(runs)) for folder in meant or found)
     what = "several such runs" if meant else "no such run"
     raise RunError(what, runs, f"one of {known}" if known else "a run: there is none", run)
+
+
+def folds_of(root: Path, name: str, model: str = "*") -> list[Path]:
+    """The folders of the folds `name` or `model/name`, in their order. None of them where a run has
+    that very name."""
+    found = {}
+    for path in sorted((root / "runs").glob(f"{model}/*/config.json")):
+        folder, kind = path.parent, path.parent.parent.name
+        if name in (folder.name, f"{kind}/{folder.name}"):
+            return []
+        fold = FOLD.fullmatch(folder.name)
+        if fold and name in (fold[1], f"{kind}/{fold[1]}"):
+            place = [int(fold[2]), int(fold[3])]
+            if read_config(folder)["config"].get("fold") == place:
+                found[place[1], place[0]] = folder
+    return [found[place] for place in sorted(found)]
 
 
 def last_interrupted(root: Path, model: str = "*") -> Path:

@@ -19,7 +19,7 @@ from training.data.index import load_index
 from training.durable import digest
 from training.errors import Changed, RunError
 from training.run import read_config, say
-from training.runs import named
+from training.runs import folds_of, named
 
 Fold = tuple[int, int] | None  # its number from 1, of so many
 
@@ -42,10 +42,22 @@ def begun(
         )
         for fold in each or [None]
     ]
+    if name:
+        _free(root, name, folds)
     if folds:
         _folds(root, configs, name or digest([configs[0], index.key])[:8])
     else:
         _train(root, configs[0], name)
+
+
+def _free(root: Path, name: str, folds: int) -> None:
+    """One name is that of one run, or of so many folds: both would be meant by it."""
+    each = {read_config(folder)["config"]["fold"][1] for folder in folds_of(root, name, MODEL)}
+    alone = (root / "runs" / MODEL / name / "config.json").exists()
+    if (folds and alone) or each - {folds}:
+        got = "a run without folds" if alone else f"{max(each)} folds"
+        do = "name a new run with RUN="
+        raise Changed("the name is taken", name, f"FOLDS={folds}", got, do)
 
 
 def _teachers(root: Path, asked: Sequence[str], fold: Fold) -> list[Path]:
@@ -93,9 +105,10 @@ def _folds(root: Path, configs: Sequence[dict[str, Any]], name: str) -> None:
             raise Changed("folds are trained by one process", "TF_CONFIG", "none")
         folders.append(folder)
         keras.backend.clear_session()
+    measured = report.evaluation([report.Set(name, tuple(folders))], root)
     for folder in folders:
-        report.redrawn(folder)
-    print(report.evaluation([report.Set(name, tuple(folders))], root))
+        report.redrawn(folder)  # its card, which says that nothing is left to do
+    print(measured)
 
 
 def resumed(folder: Path, checkpoint: int = -1) -> None:
