@@ -58,6 +58,7 @@ def evaluation(sets: Sequence[Set], artifacts: Path, on: str = "") -> str:
     """The first set beside the others and the baselines, on what none of them learnt from; returns
     what to print."""
     facts = [[read_config(folder) for folder in one.folders] for one in sets]
+    on = "" if on == facts[0][0]["config"]["recipe"] else on  # folds have tests of their own there
     index = _index(facts, artifacts, on)
     folds = [tuple(fact["config"]["fold"] or ()) for fact in facts[0]]
     for one, others in zip(sets[1:], facts[1:], strict=True):
@@ -98,12 +99,23 @@ def _index(facts: Sequence[Sequence[Mapping[str, Any]]], artifacts: Path, on: st
                 "a classifier of other classes", index.folder, index.classes,
                 fact["config"]["classes"],
             )  # fmt: skip
+        field = fact["config"]["features"]
+        heard = fact["config"]["heard"]
+        if _heard(heard, field) != _heard(index.recipe, field):
+            what, there = "a classifier of other features", f"those of {index.name}"
+            raise Changed(what, index.folder, there, f"those of {heard['name']}")
         if fact["data"].get(index.name, index.key) != index.key:
             say(
                 f"WARNING: {index.folder}: built anew since the run was trained, which may have "
                 "learnt from what is in the test part now"
             )
     return index
+
+
+def _heard(recipe: Mapping[str, Any], field: str) -> list[Any]:
+    """What makes the numbers that a net sees, as a recipe has it."""
+    window = {name: recipe["window"][name] for name in ("samples", "edges")}
+    return [recipe["audio"], window, recipe["features"].get(field)]
 
 
 def _ours(
