@@ -5,6 +5,7 @@ parts print of themselves at that goes nowhere: three lines about a processor's 
 stand above every result. What Python raises is seen as ever.
 """
 
+import importlib
 import os
 import sys
 
@@ -18,8 +19,10 @@ def tensorflow() -> None:
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
-        import keras  # noqa: F401
-        import tensorflow  # noqa: F401
+        for name in ("tensorflow", "keras"):  # the first is the one to tell of where it is missing
+            importlib.import_module(name)
+        # Every run of a cross-validation is traced anew, which is no reason to advise anybody.
+        sys.modules["tensorflow"].get_logger().setLevel("ERROR")
     finally:
         sys.stderr.flush()
         os.dup2(kept, 2)
