@@ -11,9 +11,6 @@ Ours is `Examples` from its second epoch on. Memory is that of a process of its 
 """
 
 import dataclasses
-import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,7 +21,9 @@ import numpy as np
 import soundfile as sf
 import tensorflow as tf
 
+from tests.bench import bench_tf_training
 from tests.bench.bench_loader import timed
+from tests.bench.bench_tf_training import MB, TIMES, once
 from tests.bench.common import Row, command, corpus, own_recipe, room, turns
 from training.data.index import Index, load_index
 from training.data.tf_data import Examples
@@ -37,8 +36,6 @@ EPOCHS = 2  # of ours in a turn
 TURNS = 3
 BUFFER = 500  # examples that everybody shuffles at once
 USED = ("logmel", "label")
-TIMES = 10  # the large corpus has each shard so many times over
-MB = 1e6
 
 
 def shards(folder: Path) -> Index:
@@ -184,19 +181,9 @@ def beside(what: str, ours: float, other: float, aim: float | None) -> Row:
     )
 
 
-def once(index: Index, *asked: int) -> list[int]:
-    """Bytes of a process of its own that streams the shards, each so many times over."""
-    command = [sys.executable, "-m", "tests.bench.tf_once", str(index.folder), *map(str, asked)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    found: list[int] = json.loads(done.stdout)
-    return found
-
-
 def memory(index: Index) -> Iterator[Row]:
     """As many examples of each, so that what a process gathers over time falls on both."""
-    small, large = once(index, 1, TIMES), once(index, TIMES, 1)
+    small, large = once(index, "stream", 1, TIMES), once(index, "stream", TIMES, 1)
     ours, other = (f"{found[-1] / MB:.0f} MB" for found in (large, small))
     what = f"tf.data, streamed, memory: {TIMES} times the corpus / the corpus"
     yield Row(what, ours, other, large[-1] / small[-1], 1.05, at_most=True)
@@ -205,9 +192,12 @@ def memory(index: Index) -> Iterator[Row]:
 
 
 def rows(folder: Path) -> Iterator[Row]:
+    if tf.config.list_physical_devices("GPU"):  # theirs that train, in processes of their own
+        tf.config.set_visible_devices([], "GPU")
     index = shards(folder)
     yield from fed(folder, index)
     yield from memory(index)
+    yield from bench_tf_training.rows(index)
 
 
 def run() -> list[Row]:
