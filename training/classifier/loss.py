@@ -29,9 +29,9 @@ class Objective:
         log = {"log": told["log"], "constant": told.get("eps") or told.get("c") or 0.0}
         changes: dict[str, Any] = {**(profile.augment or {}), **log}
         self.changes = Augment(**changes) if profile.augment else None
-        part = np.maximum(counts, 1) / max(1, sum(counts))
-        weights = part**-profile.balance
-        self.weights = (weights / (weights * part).sum()).astype(np.float32)  # 1 on average
+        weights = np.maximum(counts, 1.0) ** -profile.balance  # a class may have no examples
+        average = np.average(weights, weights=counts)
+        self.weights = (weights / average).astype(np.float32)  # 1 on average
 
     def __call__(
         self, net: keras.Model, batch: Batch, seed: tf.Tensor
