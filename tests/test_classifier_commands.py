@@ -11,7 +11,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,19 +25,19 @@ import soundfile as sf
 pytest.importorskip("tensorflow")
 pytest.importorskip("matplotlib")
 
-import keras  # noqa: E402
 from click.testing import CliRunner  # noqa: E402
 
 from tests import classifying, corpus, here, trainings  # noqa: E402
 from tests.classifying import NAME  # noqa: E402
+from tests.smallest import tiny  # noqa: E402
 from training import __main__ as of_any_model  # noqa: E402
 from training import durable, resume, run  # noqa: E402
 from training.classifier import __main__ as script  # noqa: E402
 from training.classifier import course, profiles, report, train, use  # noqa: E402
 from training.classifier.teacher import FILE, hash_of  # noqa: E402
 from training.data.index import DataError, load_index  # noqa: E402
+from training.engine import keras_ranks  # noqa: E402
 from training.engine.checkpoint import Checkpoints, step_of  # noqa: E402
-from training.graph import blocks  # noqa: E402
 from training.graph.usage import FILES, TOLD  # noqa: E402
 from training.run import main, read_config, read_state  # noqa: E402
 
@@ -86,20 +86,6 @@ def _code(command: str, options: tuple[str, ...]) -> int:
         return int(stop.code or 0)
 
 
-def tiny(
-    name: str,
-    shape: tuple[int, int],
-    classes: int,
-    mean: Sequence[float],
-    deviation: Sequence[float],
-) -> keras.Model:
-    """Knows the colour of a sound."""
-    given = keras.Input(shape, name="features")
-    x = blocks.normalised(given, mean, deviation)
-    x = keras.layers.GlobalAveragePooling1D(name="mean")(x)
-    return keras.Model(given, blocks.logits(x, classes, 0.1), name=name.replace("-", "_"))
-
-
 def _often(
     train: tuple[np.ndarray, np.ndarray], test: np.ndarray, classes: int, *rest: Any, **more: Any
 ) -> dict[str, np.ndarray]:
@@ -119,8 +105,7 @@ def quick() -> Iterator[None]:
     settings = replace(demo.settings, epochs=2, warmup=2, rate=0.01)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "make_net", tiny)
-        patch.setattr(train, "cores", lambda: 1)
-        patch.setattr(run, "cores", lambda: 1)
+        patch.setattr(keras_ranks, "threads_fixed", lambda threads: None)  # other tests compute
         patch.setitem(
             profiles.PROFILES, "demo", replace(demo, backbone="mn", batch=8, settings=settings)
         )
