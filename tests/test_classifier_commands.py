@@ -46,7 +46,6 @@ STEPS = 18  # of two epochs
 PICTURES = ("confusion", "calibration", "classes")
 DRAW = {"history": report.history} | {name: getattr(report.plots, name) for name in PICTURES}
 COMMANDS = ("train", "teacher", "evaluate", "analyze", "classify", "export")
-MINE = ("BACKBONE", "WEIGHTS", "TEACHER", "FOLDS", "AUGMENT", "TOP", "JSON")
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ Made = tuple[Path, dict[str, Told]]
 
 def told(command: str, artifacts: Path, *options: str, **variables: str) -> Told:
     """A command by what make exports: every variable, empty where nobody said it."""
-    known = dict.fromkeys((*corpus.TRAINING, *MINE), "") | {"RECIPE": NAME}
+    known = dict.fromkeys(corpus.TRAINING, "") | {"RECIPE": NAME}
     out, err = io.StringIO(), io.StringIO()
     with (
         mock.patch.dict(os.environ, known | {"ARTIFACTS": str(artifacts)} | variables),

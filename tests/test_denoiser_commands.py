@@ -5,7 +5,6 @@ Reads small shards. Writes runs in pytest's folders.
 
 import csv
 import functools
-import inspect
 import json
 import os
 import re
@@ -28,7 +27,7 @@ from click.testing import CliRunner  # noqa: E402
 
 from tests import corpus, denoising, here, trainings  # noqa: E402
 from tests.denoising import HIGH, LOW, Told, fresh, quick  # noqa: E402
-from training import resume  # noqa: E402
+from training import models  # noqa: E402
 from training.data.index import Index, load_index  # noqa: E402
 from training.denoiser import __main__ as script  # noqa: E402
 from training.denoiser import report  # noqa: E402
@@ -250,16 +249,6 @@ def test_as_a_module(tmp_path: Path) -> None:
     assert "'LIMIT'" in done.stderr
 
 
-def test_make_and_the_commands_know_the_same_variables() -> None:
-    text = (corpus.REPO / "Makefile").read_text()
-    known = set(re.search(r"^ASKED \+= (.*)$", text, re.M)[1].split())  # type: ignore[index]
-    options = [o for command in script.cli.commands.values() for o in command.params]
-    told = {str(o.envvar) for o in options} - {"ARTIFACTS", "RECIPE"}
-    assert known == told | {"CHECKPOINT", "PROCESSES"} == set(corpus.TRAINING)
-    assert "CHECKPOINT" in inspect.getsource(resume)
-    assert "$$PROCESSES" in text
-
-
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_tells_every_option_and_its_variable(name: str) -> None:
     assert set(script.cli.commands) == set(COMMANDS)
@@ -429,7 +418,7 @@ def test_where_torch_is_not_installed_it_is_asked_for(
     def missing(name: str) -> Any:
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
-    monkeypatch.setattr(resume.importlib, "import_module", missing)
+    monkeypatch.setattr(models.importlib, "import_module", missing)
     run = told("resume", artifacts, RUN="low")
     assert run.code == 1
     assert run.err == (

@@ -34,7 +34,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     python.chmod(0o755)
     (root / "venv" / "core.stamp").touch()
-    for stamp in ("dev", "torch"):
+    for stamp in ("dev", "torch", "tensorflow"):
         (root / "venv" / f"{stamp}.stamp").touch()
     corpus.small_corpus(root.parent / "data")
     corpus.recipes(root.parent / "recipes")
@@ -160,8 +160,13 @@ def test_help_names_every_target(checkout: Path) -> None:
     text = (corpus.REPO / "Makefile").read_text()
     targets = {name for row in re.findall(r"^\.PHONY: (.*)$", text, re.M) for name in row.split()}
     assert {"features", "train-denoiser", "evaluate", "denoise", "export", "test"} <= targets
+    assert {"train-classifier", "teacher", "classify", "tensorflow", "bench"} <= targets
     for target in targets - {"help", "format"}:
         assert re.search(rf"^  make {target} +\S", told, re.M), target
+    rules = re.findall(r"^([a-z-]+):(?!=)", text, re.M)
+    assert set(rules) == targets  # none is taken for a file of its name
+    for name in {*corpus.ASKED, *corpus.TRAINING}:
+        assert re.search(rf"\b{name}=", told), name
 
 
 # ------------------------------------------------------------------ training
@@ -178,7 +183,7 @@ def stub(checkout: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"#!/bin/sh\nexec '{sys.executable}' -c '{code}' {name} \"$@\"\n")
         path.chmod(0o755)
-    for stamp in ("core", "torch"):
+    for stamp in ("core", "torch", "tensorflow"):
         (checkout / "stub" / f"{stamp}.stamp").touch()
     return checkout
 
@@ -207,6 +212,19 @@ def test_training_makes_its_shards_first(stub: Path) -> None:
     assert features == ("python -m pipeline features --as-before", told | default)
     assert train == (f"python {TRAIN}", told)
     features, train = calls(stub, "train-denoiser", RECIPE=f"{ODD}.toml")
+    assert features[1] == train[1] == {"RECIPE": f"{ODD}.toml"}
+
+
+def test_a_classifier_is_trained_on_its_own_shards(stub: Path) -> None:
+    told = {
+        "BACKBONE": ODD, "WEIGHTS": ODD, "TEACHER": "a, $(touch pwn)", "FOLDS": "5",
+        "AUGMENT": "no", "RUN": "$$HOME", "PROFILE": "best",
+    }  # fmt: skip
+    features, train = calls(stub, "train-classifier", **told)
+    default = {"RECIPE": "noise-classifier"}
+    assert features == ("python -m pipeline features --as-before", told | default)
+    assert train == ("python -m training.classifier train", told)
+    features, train = calls(stub, "train-classifier", RECIPE=f"{ODD}.toml")
     assert features[1] == train[1] == {"RECIPE": f"{ODD}.toml"}
 
 
@@ -241,10 +259,37 @@ def test_resume_goes_on_with_shards_then_with_training(stub: Path) -> None:
     [
         ("evaluate", {"RUN": "a, b", "ON": ODD, "LIMIT": "5"}),
         ("denoise", {"IN": ODD, "OUT": "-rf ~ *", "RUN": "a b"}),
+        ("classify", {"IN": ODD, "RUN": "a b", "TOP": "5", "JSON": "yes"}),
+        ("teacher", {"RUN": ODD}),
         ("analyze", {"RUN": ODD}),
         ("export", {"RUN": ODD}),
     ],
 )
 def test_what_is_done_with_a_run(stub: Path, target: str, told: dict[str, str]) -> None:
-    assert calls(stub, target, **told) == [(f"python -m training.denoiser {target}", told)]
-    assert calls(stub, target) == [(f"python -m training.denoiser {target}", {})]
+    """What either model can be asked goes where the run is found first."""
+    own = {"denoise": ".denoiser", "classify": ".classifier", "teacher": ".classifier"}
+    command = f"python -m training{own.get(target, '')} {target}"
+    assert calls(stub, target, **told) == [(command, told)]
+    assert calls(stub, target) == [(command, {})]
+
+
+@pytest.mark.parametrize(
+    ("target", "framework"),
+    [("train-denoiser", "torch"), ("denoise", "torch"), ("train-classifier", "tensorflow"),
+     ("teacher", "tensorflow"), ("classify", "tensorflow"), ("tensorflow", "tensorflow"),
+     ("analyze", ""), ("evaluate", ""), ("export", ""), ("resume", "")],
+)  # fmt: skip
+def test_a_framework_is_installed_where_it_is_needed(
+    checkout: Path, target: str, framework: str
+) -> None:
+    """The dry run in an environment that has none yet; what works on any run asks for neither."""
+    done = make(checkout, "-n", target, "VENV=nothing")
+    assert done.returncode == 0, done.stderr
+    found = set(re.findall(r"-r \.ci/(torch|tensorflow)\.lock", done.stdout))
+    assert found == {framework} - {""}
+    assert "-m venv nothing" in done.stdout
+    if framework:
+        gpu = make(checkout, "-n", target, "VENV=nothing", "GPU=1").stdout
+        extra = {"torch": "torch", "tensorflow": "tensorflow-gpu"}[framework]
+        assert f'".[{extra}]"' in gpu
+        assert f"-r .ci/{framework}.lock" not in gpu
