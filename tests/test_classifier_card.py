@@ -7,7 +7,8 @@ import sys
 from typing import Any
 
 from tests.classified import ANSWERS, NAMES, large, told
-from training.classifier.card import card
+from training.classifier.card import ABOUT, card
+from training.classifier.profiles import BACKBONES
 from training.classifier.table import table
 from training.graph.usage import usage
 
@@ -37,6 +38,10 @@ COUNTS = {"mine": {"examples": {"train": 420, "valid": 60, "test": 120}}}
 
 def section(text: str, name: str) -> str:
     return text.split(f"## {name}\n")[1].split("\n## ")[0]
+
+
+def test_every_net_is_known() -> None:
+    assert set(ABOUT) == set(BACKBONES)
 
 
 def limits(one: Any) -> str:

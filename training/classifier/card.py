@@ -13,6 +13,7 @@ from training.graph.usage import INT8_AUDIO, cells, usage
 
 ABOUT = {
     "cnn": "a plain convolutional net",
+    "cnn-small": "a plain convolutional net, narrow enough for a small device",
     "mn": "a net of inverted residuals with squeeze and excitation, as MobileNetV3 has them",
     "mn-small": "a net of inverted residuals, narrow enough for a small device",
     "mobilenetv3": "Keras' MobileNetV3 Large",

@@ -13,6 +13,7 @@ from training.engine.settings import Settings
 from training.errors import Changed
 
 BACKBONES = ("cnn", "cnn-small", "mn", "mn-small", "mobilenetv3", "efficientnetv2-b0")
+SEEDS = 1 << 32  # what NumPy's older generator, which Keras seeds, has
 # The numbers of training.graph.augment.Augment that do not follow from the recipe.
 CHANGES = ("roll", "gain", "mixup", "time_masks", "time_width", "mel_masks", "mel_width")
 
@@ -94,6 +95,8 @@ def chosen(
     """A profile with what a person asked for beside it."""
     if name not in PROFILES:
         raise Changed("no such profile", "PROFILE", " or ".join(PROFILES), name)
+    if not 0 <= seed < SEEDS:
+        raise Changed("out of range", "SEED", f"0 to {SEEDS - 1}", seed)
     profile = PROFILES[name]
     settings = replace(profile.settings, seed=seed)
     if epochs:
