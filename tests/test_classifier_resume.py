@@ -98,6 +98,6 @@ def test_two_processes(shards: Path, tmp_path: Path) -> None:
     found = told(sure)
     assert found[1][-1]["step"] == 3 * EPOCH
     two = (classifying.script, root)
-    assert trainings.together(*two, "step:14", "step:14", kind=KERAS) == [KILLED, KILLED]
+    assert KILLED in trainings.together(*two, "step:14", "step:14", kind=KERAS)
     assert trainings.together(*two, kind=KERAS) == [0, 0]
     assert told(root) == found
