@@ -149,8 +149,9 @@ def test_a_file_that_is_cut_or_flipped_is_refused(tmp_path: Path) -> None:
         Path(path).write_bytes(data)
         with pytest.raises(Changed, match="have changed"):  # of a run that has begun
             taught([[path, key]], INDEX, PART)
-        with pytest.raises(Damaged):  # of one that begins
+        with pytest.raises(Damaged, match="make teacher") as said:  # of one that begins
             taught([[path, hash_of(Path(path))]], INDEX, PART)
+        assert path in str(said.value)
 
 
 @pytest.mark.parametrize("other", [{"learner": {"model": {}}}, [1, 2], {"run": "x"}])

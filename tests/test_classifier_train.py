@@ -20,7 +20,7 @@ import keras  # noqa: E402
 from tests import classifying, corpus, here  # noqa: E402
 from tests.classifying import ANSWERS, NAME, fresh  # noqa: E402
 from tests.smallest import tiny  # noqa: E402
-from training.classifier import answers, profiles, train  # noqa: E402
+from training.classifier import MODEL, answers, profiles, train  # noqa: E402
 from training.classifier.answers import Asked, Validation, softmax  # noqa: E402
 from training.classifier.loss import Objective  # noqa: E402
 from training.classifier.parts import parts  # noqa: E402
@@ -31,7 +31,7 @@ from training.data.tf_data import narrow  # noqa: E402
 from training.engine import keras_ranks  # noqa: E402
 from training.engine.checkpoint import Checkpoints  # noqa: E402
 from training.errors import Changed  # noqa: E402
-from training.run import read_metrics  # noqa: E402
+from training.run import opened, read_config, read_metrics  # noqa: E402
 
 PLAIN = replace(
     profiles.PROFILES["demo"], backbone="mn", batch=8, smoothing=0.0, balance=0.0, augment=None
@@ -383,3 +383,18 @@ def test_what_cannot_be_trained_from_is_found_before_there_is_a_run(
         with pytest.raises((DataError, Changed), match=said):
             train.train(root, config | change, "a")
     assert not (root / "runs").exists()
+
+
+def test_a_run_that_cannot_begin_leaves_its_name_free(
+    shards: Path, index: Index, tmp_path: Path
+) -> None:
+    root, rubbish = fresh(shards, tmp_path / "a"), tmp_path / "rubbish"
+    rubbish.write_bytes(b"no weights")
+    config = train.configuration(index, replace(PLAIN, batch=8), start=rubbish)
+    with opened(root, MODEL, config, {index.name: index.key}, name="old"):
+        pass
+    for name in ("old", "new"):
+        with pytest.raises(Changed, match="no file of weights"):
+            train.train(root, config, name)
+    assert [folder.name for folder in (root / "runs" / MODEL).iterdir()] == ["old"]
+    assert read_config(root / "runs" / MODEL / "old")["config"] == config

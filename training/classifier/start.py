@@ -86,16 +86,18 @@ def _ours(net: keras.Model, data: bytes, where: Path) -> tuple[Found, str]:
     except (KeyError, TypeError, AttributeError) as error:
         raise Changed("no checkpoint of a net", where, do="name a checkpoint of a run") from error
     names, found, last = list(variables(net)), [], ", those of the last layer among them"
+    do = f"name a checkpoint of BACKBONE={net.name.replace('_', '-')}"
     for layer, place, variable in _learnt(net):
         array, shape = held.get(names[place]), tuple(variable.shape)
         if layer == LAST and array is not None and array.shape[-1] != shape[-1]:
             last = f"; its last layer has {array.shape[-1]} classes: that of {shape[-1]} is fresh"
-        elif array is None or array.shape != shape or len(held) != len(names):
+        elif array is None or array.shape != shape:
             got = "none" if array is None else array.shape
-            do = f"name a checkpoint of BACKBONE={net.name.replace('_', '-')}"
             raise Changed("weights of another net", f"{where} [{variable.path}]", shape, got, do)
         else:
             found.append((variable, array))
+    if len(held) != len(names):
+        raise Changed("weights of another net", where, f"{len(names)} arrays", len(held), do)
     return found, last
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from training import durable
 from training.data.index import Index
 from training.engine.checkpoint import load, pack
-from training.errors import Changed, RunError
+from training.errors import Changed, Damaged, RunError
 
 FILE = "teacher.logits"
 TEACHER = "teacher"  # the answers' name in a batch
@@ -56,7 +56,11 @@ def _answers(path: Path, key: str, index: Index, part: np.ndarray) -> np.ndarray
     do = "write it again with make teacher"
     if hash_of(path) != key:
         raise Changed("a teacher's answers have changed since the run began", path, do=do)
-    told = load(path)
+    try:
+        told = load(path)
+    except Damaged as error:
+        whole = f"a whole {FILE}"
+        raise Damaged("no teacher's answers, or damaged ones", path, whole, do=do) from error
     if not isinstance(told, dict) or set(told) != HELD:
         raise Changed("no teacher's answers", path, f"a {FILE}", "another file", do)
     if told["data"] != index.key:

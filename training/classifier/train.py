@@ -5,6 +5,7 @@ builds the net, its optimizer, the batches, the loss and the validation, and han
 engine. Writes: the run's folder, through the engine.
 """
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from training.engine.checkpoint import Checkpoints, load, weights
 from training.engine.keras_fit import Result, fit
 from training.engine.keras_learner import given
 from training.engine.keras_ranks import Ranks, joined, place, replicas
+from training.errors import Changed, Damaged
 from training.run import Run, cores, opened, read_config, say
 
 
@@ -111,11 +113,17 @@ def train(
     if rank:
         _fitted(*work, None, joined(cores()))
         return None
+    known = set((artifacts / "runs" / MODEL).glob("*/config.json"))
     with opened(artifacts, MODEL, config, {index.name: index.key}, name=name) as run:
         if checkpoint >= 0:
             Checkpoints(run.folder).go_back(checkpoint)
             run.mark("unfinished")
-        return run.folder, _fitted(*work, run, joined(run.threads))
+        try:
+            return run.folder, _fitted(*work, run, joined(run.threads))
+        except (Changed, Damaged, DataError):  # its name stays free for what can be begun
+            if run.folder / "config.json" not in known and not Checkpoints(run.folder).all():
+                shutil.rmtree(run.folder)
+            raise
 
 
 def _fitted(

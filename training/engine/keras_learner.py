@@ -204,8 +204,10 @@ def given(net: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
     own = variables(net)
     for name, array in own.items():
         found = arrays.get(name)
-        if found is None or found.shape != array.shape or len(own) != len(arrays):
+        if found is None or found.shape != array.shape:
             got = "none" if found is None else found.shape
             raise Changed("weights of another net", name, array.shape, got)
+    if len(own) != len(arrays):
+        raise Changed("weights of another net", "", f"{len(own)} arrays", len(arrays))
     for v, array in zip(net.variables, arrays.values(), strict=True):
         v.assign(array)
