@@ -121,6 +121,18 @@ def test_a_name_stays_on_its_line(tmp_path: Path) -> None:
     assert rows(tmp_path)[0]["path"] == f"{tmp_path}/a\n\x1b[1m\udcff.wav"
 
 
+def test_what_is_wrong_with_such_a_name_stays_on_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "EVERY", 0.0)  # a line for each block
+    (tmp_path / "a\n\x1b[1m\udcff.wav").touch()
+    put(tmp_path / "b\n\x1b[1m.wav", ("hum", 1))
+    assert table(tmp_path)[0] == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"{tmp_path}/a\\n\\x1b[1m\\udcff.wav: an empty file")
+    assert "file 2 of 2: b\\n\\x1b[1m.wav\n" in said
+
+
 # ---- what is read ------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ from tests import toy_keras, trainings
 from tests.trainings import KERAS, KILLED
 from training.engine import keras_ranks
 from training.engine.checkpoint import Checkpoints
+from training.errors import Changed
 from training.run import main
 
 STEPS = 36
@@ -208,3 +209,18 @@ def test_our_place_among_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     alone = '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}'
     monkeypatch.setenv("TF_CONFIG", alone)
     assert keras_ranks.place() == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["nonsense", "[1]", '{"cluster": 3}', '{"cluster": {"worker": ["a:1", "b:1"]}}',
+     '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": "one"}}',
+     '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 2}}'],
+)  # fmt: skip
+def test_a_place_that_cannot_be_meant_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    monkeypatch.setenv("TF_CONFIG", told)
+    with pytest.raises(Changed, match="TF_CONFIG: names no place among processes") as said:
+        keras_ranks.place()
+    assert said.value.exit_code == 2

@@ -92,11 +92,11 @@ def classify_path(
     show = _as_json if as_json else _as_table
     with Bar(sum(map(seconds_of, paths)), len(paths)) as bar:
         for path in paths:
-            bar.file(path.name)
+            bar.file(_plain(path.name))
             try:
                 answer = classified(heard, Cut.of(recipe), path, bar.add)
             except DataError as error:
-                bar.say(str(error))
+                bar.say(_plain(str(error)))
                 if as_json:
                     bar.say(json.dumps({"path": str(path), "error": str(error)}), out)
                 continue

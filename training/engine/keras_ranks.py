@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from training.errors import RunError
+from training.errors import Changed, RunError
 
 # What a process meets that waits for one that is gone.
 LOST = (
@@ -124,9 +124,17 @@ def threads_fixed(threads: int) -> None:
 
 def place() -> tuple[int, int]:
     """Our number among the processes that TF_CONFIG names, and how many they are."""
-    told = json.loads(os.environ.get("TF_CONFIG") or "{}")
-    world = len(told.get("cluster", {}).get("worker", []))
-    return (int(told["task"]["index"]), world) if world > 1 else (0, 1)
+    text = os.environ.get("TF_CONFIG") or "{}"
+    try:
+        told = json.loads(text)
+        world = len(told.get("cluster", {}).get("worker", []))
+        rank = int(told["task"]["index"]) if world > 1 else 0
+    except (ValueError, KeyError, TypeError, AttributeError):
+        rank, world = -1, 1
+    if not 0 <= rank < max(1, world):
+        wanted = "a cluster's workers, and a task with the index of one of them"
+        raise Changed("names no place among processes", "TF_CONFIG", wanted, f"{text:.200}")
+    return (rank, world) if world > 1 else (0, 1)
 
 
 def replicas() -> int:
