@@ -30,7 +30,7 @@ from training.data.index import SPLITS, DataError, Index, load_index  # noqa: E4
 from training.data.tf_data import narrow  # noqa: E402
 from training.engine import keras_ranks  # noqa: E402
 from training.engine.checkpoint import Checkpoints  # noqa: E402
-from training.errors import Changed  # noqa: E402
+from training.errors import Changed, RunError  # noqa: E402
 from training.run import opened, read_config, read_metrics  # noqa: E402
 
 PLAIN = replace(
@@ -398,3 +398,16 @@ def test_a_run_that_cannot_begin_leaves_its_name_free(
             train.train(root, config, name)
     assert [folder.name for folder in (root / "runs" / MODEL).iterdir()] == ["old"]
     assert read_config(root / "runs" / MODEL / "old")["config"] == config
+
+
+def test_weights_that_cannot_be_used_say_how_to_get_others(index: Index, tmp_path: Path) -> None:
+    config = train.configuration(index, replace(PLAIN, batch=8))
+    with opened(tmp_path, MODEL, config, {index.name: index.key}, name="a") as run:
+        pass
+    folder = run.folder
+    with pytest.raises(RunError, match="no checkpoint was scored.*make resume RUN=a"):
+        train.trained(folder)
+    path = Checkpoints(folder).save(3, {"learner": {}}, best=True)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(RunError, match=f"{path.name}: damaged.*make resume RUN=a"):
+        train.trained(folder)

@@ -28,7 +28,7 @@ from training.engine.checkpoint import Checkpoints, load, weights
 from training.engine.keras_fit import Result, fit
 from training.engine.keras_learner import given
 from training.engine.keras_ranks import Ranks, joined, place, replicas
-from training.errors import Changed, Damaged
+from training.errors import Changed, Damaged, RunError
 from training.run import Run, cores, opened, read_config, say
 
 
@@ -87,8 +87,13 @@ def spectrum(index: Index) -> Field:
 def trained(folder: Path) -> Trained:
     """The best weights of a run."""
     facts = read_config(folder)
+    try:
+        state = load(Checkpoints(folder).best())
+    except RunError as error:
+        do = f"go on with make resume RUN={folder.name}"
+        raise RunError(f"has no weights to use ({error})", folder, do=do) from error
     net = _net(facts["config"])
-    given(net, weights(load(Checkpoints(folder).best())["learner"]))
+    given(net, weights(state["learner"]))
     return Trained(folder, net, facts)
 
 
