@@ -57,7 +57,6 @@ def profile_of(config: Mapping[str, Any]) -> Profile:
 
 
 _CHANGED = {"roll": 0.5, "gain": 6.0, "mixup": 0.3}
-_MASKED = {"time_masks": 2, "time_width": 0.1, "mel_masks": 2, "mel_width": 0.1}
 _SETTINGS = Settings(
     rate=2e-3, schedule="cosine", warmup=30, least=0.01, stop=0, score="-loss", clip=5.0,
     precision="float32", ema=0.99,
@@ -68,7 +67,7 @@ _SETTINGS = Settings(
 PROFILES = {
     # Two cores, the demo corpus, a few minutes.
     "demo": Profile(
-        "cnn", 32, 0.1, 0.5, 1e-4, 0.9, {**_CHANGED, **_MASKED}, replace(_SETTINGS, epochs=100)
+        "cnn", 32, 0.1, 0.5, 1e-4, 0.9, _CHANGED, replace(_SETTINGS, epochs=100)
     ),
     # Real recordings.
     "best": Profile(
