@@ -15,7 +15,7 @@ pytest.importorskip("tensorflow")
 from tests import toy_keras, trainings
 from tests.trainings import KERAS, KILLED
 from training.engine import keras_ranks
-from training.engine.checkpoint import Checkpoints
+from training.engine.checkpoint import Checkpoints, step_of
 from training.errors import Changed
 from training.run import main
 
@@ -144,7 +144,11 @@ def test_two_processes_stop_together_when_one_is_asked_to(tmp_path: Path, pair: 
 def test_two_processes_stop_together_at_a_bad_example(tmp_path: Path) -> None:
     assert two(tmp_path / "a", bad=5) == [4, 4]
     assert "recording-5" in log(tmp_path / "a")
-    assert not Checkpoints(tmp_path / "a/runs/toy/a").all()
+    order = toy_keras.Numbers().order(0).tolist()
+    bad = order.index(5) // toy_keras.BATCH + 1
+    assert f"(step {bad} of the run)" in log(tmp_path / "a")
+    held = Checkpoints(tmp_path / "a/runs/toy/a").all()
+    assert [step_of(path) for path in held] == [s for s in (5, 10) if s < bad]
 
 
 @pytest.mark.slow
