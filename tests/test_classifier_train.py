@@ -411,3 +411,16 @@ def test_weights_that_cannot_be_used_say_how_to_get_others(index: Index, tmp_pat
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(RunError, match=f"{path.name}: damaged.*make resume RUN=a"):
         train.trained(folder)
+
+
+def test_shards_that_were_built_anew_are_named_and_nothing_else(
+    shards: Path, index: Index, tmp_path: Path
+) -> None:
+    root, other = fresh(shards, tmp_path / "a"), "0" * 64
+    config = train.configuration(index, replace(PLAIN, batch=8))
+    with opened(root, MODEL, {**config, "mean": [0.0]}, {index.name: other}, name="a"):
+        pass
+    with pytest.raises(Changed, match="built anew since the run was trained") as said:
+        train.train(root, config, "a")
+    assert f"expected {other[:16]}; got {index.key[:16]}. " in str(said.value)
+    assert "RUN=" in str(said.value)

@@ -97,6 +97,15 @@ def trained(folder: Path) -> Trained:
     return Trained(folder, net, facts)
 
 
+def of_its_shards(facts: Mapping[str, Any], index: Index) -> None:
+    """Refuses an index of other examples than those that a run began with."""
+    before = facts["data"].get(index.name, index.key)
+    if before != index.key:
+        what = "the shards were built anew since the run was trained"
+        do = "put them back, or train again under a new name with RUN="
+        raise Changed(what, index.folder, before[:16], index.key[:16], do)
+
+
 def _net(config: Mapping[str, Any]) -> keras.Model:
     shape, classes = (config["shape"][0], config["shape"][1]), len(config["classes"])
     return make_net(config["backbone"], shape, classes, config["mean"], config["deviation"])
@@ -119,6 +128,8 @@ def train(
         _fitted(*work, None, joined(cores()))
         return None
     known = set((artifacts / "runs" / MODEL).glob("*/config.json"))
+    if (before := artifacts / "runs" / MODEL / name) / "config.json" in known:
+        of_its_shards(read_config(before), index)  # or each number that follows from them is named
     with opened(artifacts, MODEL, config, {index.name: index.key}, name=name) as run:
         if checkpoint >= 0:
             Checkpoints(run.folder).go_back(checkpoint)

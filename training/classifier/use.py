@@ -14,10 +14,9 @@ import tensorflow as tf
 from training.classifier.answers import Asked, softmax
 from training.classifier.parts import Parts, parts
 from training.classifier.teacher import FILE, write
-from training.classifier.train import Trained, trained
+from training.classifier.train import Trained, of_its_shards, trained
 from training.data.index import SPLITS, Index, load_index
 from training.data.tf_data import Examples
-from training.errors import Changed
 from training.graph.export import Clips, export
 from training.graph.frontend import LogMel
 from training.graph.sounded import sounded
@@ -65,11 +64,7 @@ def _examples(folder: Path, artifacts: Path) -> tuple[Trained, Index, Parts]:
     """A run with the examples it was made of; refused when they are others by now."""
     one = trained(folder)
     index = load_index(artifacts / one.config["recipe"])
-    if one.facts["data"][index.name] != index.key:
-        raise Changed(
-            "the shards were built anew since the run was trained", index.folder,
-            one.facts["data"][index.name][:16], index.key[:16], "train again",
-        )  # fmt: skip
+    of_its_shards(one.facts, index)
     return one, index, parts(index, one.fold)
 
 
