@@ -4,7 +4,10 @@ kept when they differ.
 Reads and writes: runs' folders in pytest's own.
 """
 
+import errno
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -242,6 +245,18 @@ def test_without_a_front_end(tmp_path: Path) -> None:
     assert "rate" not in told
     clear(tmp_path)
     assert names(tmp_path) == {"other"}
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(path: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, "unlink", closed)
+    said = f"{tmp_path / TOLD}: cannot write: Read-only file system. Mend the disk"
+    with pytest.raises(RunError, match=re.escape(said)):
+        clear(tmp_path)
 
 
 @pytest.mark.parametrize("wrong", ["value", "shape", "nan"])

@@ -19,7 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from training.durable import write, write_json
+from training.durable import write, write_error, write_json
 from training.errors import RunError
 from training.graph.frontend import LogMel
 from training.graph.lite import Model, chain, lite_bytes, load_lite
@@ -118,9 +118,12 @@ def _write(folder: Path, made: Mapping[str, Export], told: dict[str, Any]) -> No
 def clear(folder: Path) -> None:
     """Remove what lies there of another net: first what tells of it, then what loads."""
     for name in (TOLD, *(f"{name}/{GRAPH}" for name in FILES), *FILES):
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            path = folder / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        path = folder / name
+        try:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        except OSError as error:
+            raise write_error(path, error) from error
 
 
 def _made(
