@@ -77,7 +77,7 @@ def test_killed_at_every_step(shards: Path, tmp_path: Path, whole: Any, first: i
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    ("profile", "backbone"), [("classic", "cnn"), ("demo", "mn-small"), ("best", "mobilenetv3")]
+    ("profile", "backbone"), [("classic", "cnn"), ("demo", "mn-small"), ("best", "mn")]
 )
 def test_other_profiles_and_nets(shards: Path, tmp_path: Path, profile: str, backbone: str) -> None:
     """A plateau without an average, and a cosine with one."""

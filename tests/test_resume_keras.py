@@ -109,7 +109,7 @@ def test_other_intervals_of_saving_change_nothing(tmp_path: Path, whole: Any) ->
 @pytest.mark.parametrize(
     "changes",
     [
-        {"schedule": "plateau", "epochs": 10, "rate": 0.3, "stop": 2},
+        {"schedule": "plateau", "epochs": 10, "rate": 0.05, "ema": 0.0, "stop": 2},
         {"schedule": "cosine", "warmup": 8, "ema": 0.0},
         {"precision": "fp16"},
         {"precision": "bf16", "schedule": "constant"},

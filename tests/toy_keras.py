@@ -78,7 +78,7 @@ def net(drop: float = 0.2) -> keras.Model:
     x = layers.DepthwiseConv2D(3, padding="same")(x)
     x = layers.BatchNormalization(synchronized=True)(x)
     x = layers.Dropout(drop, seed=3)(layers.Activation("hard_silu")(x))
-    return keras.Model(given, layers.Dense(1)(layers.Flatten()(x)))
+    return keras.Model(given, layers.Dense(1, dtype="float32")(layers.Flatten()(x)))
 
 
 def loss(
