@@ -2,7 +2,8 @@
 
 Reads: an index of log-mel windows; writes nothing but runs that are gone after it. Does: trains
 each of the classifier's nets on it through the engine, in processes of their own, on every core,
-and on the GPUs where there are any.
+and on the GPUs where there are any. Small corpora are held in memory, which grows with them up to a
+limit in tf_data.py; what is larger is streamed through a buffer of a fixed size.
 
 What a step changes in its examples is a value of the step's graph: no copy of an example is ever
 stored. Two rows would show one: memory after the tenth pass over the corpus beside that after the
@@ -19,19 +20,15 @@ from typing import Any
 import tensorflow as tf
 
 from tests.bench.common import Row
-from training.classifier.profiles import PROFILES
+from training.classifier.profiles import BACKBONES, PROFILES
 from training.data.index import Index
 
-# Backbone: examples and steps of an epoch. Keras' nets take seconds a step without a GPU; their
-# batch is smaller here, which leaves the share of waiting as it is.
-NETS = {
-    "cnn": (32, 16),
-    "mn": (32, 16),
-    "mn-small": (32, 16),
-    "mobilenetv3": (8, 14),
-    "efficientnetv2-b0": (8, 14),
-}
+# Examples and steps of an epoch. Keras' nets take seconds a step without a GPU; their batch is
+# smaller here, which leaves the share of waiting as it is.
+CPU = {"mobilenetv3": (8, 14), "efficientnetv2-b0": (8, 14)}
+OTHERS = 32, 16
 GPU = 64, 200
+DEMO = PROFILES["demo"].backbone
 TIMES = 10  # the large corpus has each shard so many times over
 MB = 1e6
 
@@ -50,21 +47,21 @@ def once(index: Index, *asked: object) -> Any:
 def waiting(index: Index, name: str, way: str) -> Iterator[Row]:
     """Parts of an epoch over all shards, from the second on, at the step times that were seen."""
     gpu = bool(tf.config.list_physical_devices("GPU"))
-    batch, steps = GPU if gpu else NETS[name]
-    times = TIMES if gpu else 1
+    batch, steps = GPU if gpu else CPU.get(name, OTHERS)
+    times = TIMES if gpu or way == "streamed" else 1  # nobody streams what memory holds
     cost = once(index, "wait", times, name, batch, steps, way)
     count = times * index.examples("train") // batch
     waited = cost["begin"] + (count - 1) * cost["wait"]
     epoch = waited + count * (cost["step"] - cost["wait"])
     what = f"tf training{' on a GPU' if gpu else ''}, {name}, {way}"
-    speed = f"{1 / cost['step']:.3g} steps/s, {batch / cost['step']:.0f}/s"
+    speed = f"{1 / cost['step']:.3g} steps/s of {batch}, {batch / cost['step']:.0f}/s"
     ours, share = f"{waited / epoch:.2%}", waited / epoch
     yield Row(f"{what}: waiting for data / an epoch", ours, speed, share, 0.05, at_most=True)
     if gpu and cost["busy"] is not None:
         yield Row(f"{what}: the GPU is busy", f"{cost['busy']:.0%}", speed, cost["busy"], 0.9)
     elif gpu:
         print(f"skipped: how busy the GPU is with {name} (no nvidia-smi that says)")
-    if name == PROFILES["demo"].backbone:
+    if (name, way) == (DEMO, "held"):
         ours, share = f"{1e3 * cost['save']:.0f} ms", cost["save"] / epoch
         what = f"{what}: a checkpoint / an epoch"
         yield Row(what, ours, f"{epoch:.0f} s", share, 0.02, at_most=True)
@@ -90,7 +87,7 @@ def memory(index: Index) -> Iterator[Row]:
 
 
 def rows(index: Index) -> Iterator[Row]:
-    for name in NETS:
+    for name in BACKBONES:
         yield from waiting(index, name, "held")
-    yield from waiting(index, "mn-small", "streamed")
+    yield from waiting(index, DEMO, "streamed")
     yield from memory(index)
