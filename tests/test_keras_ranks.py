@@ -31,6 +31,19 @@ def two(root: Path, *faults: str, **options: Any) -> list[int | None]:
     return trainings.together(toy_keras.toy, root, *faults, kind=KERAS, **{**SHORT, **options})
 
 
+def threads(root: str) -> int:
+    """How many threads an operation has, and how many operations run at once, as an exit code."""
+    keras_ranks.joined(2)
+    told = keras_ranks.tf.config.threading
+    asked = (told.get_intra_op_parallelism_threads(), told.get_inter_op_parallelism_threads())
+    return 10 * asked[0] + asked[1]
+
+
+def test_operations_share_no_threads(tmp_path: Path) -> None:
+    """Two at once split their work as it happens, and sum it in another order each time."""
+    assert trainings.alone(threads, tmp_path / "a", kind=KERAS) == 21
+
+
 def told(root: Path) -> tuple[str, list[Any]]:
     return trainings.told(root / "runs/toy/a")
 

@@ -107,12 +107,16 @@ def _sum(strategy: Any) -> Any:
 
 
 def threads_fixed(threads: int) -> None:
-    """Compute with so many threads from now on: another number may sum in another order."""
+    """Compute with so many threads from now on: another number may sum in another order.
+
+    They all work on one operation at a time. Two at once share the threads as it happens, and a
+    convolution's gradient was seen to differ in its last bits from one run to the next.
+    """
     config = tf.config.threading
     if config.get_intra_op_parallelism_threads() != threads:
         try:
             config.set_intra_op_parallelism_threads(threads)
-            config.set_inter_op_parallelism_threads(threads)
+            config.set_inter_op_parallelism_threads(1)
         except RuntimeError as error:
             raise RunError(
                 "TensorFlow computes already, with another number of threads",
