@@ -209,3 +209,11 @@ def test_an_interrupted_run_says_how_to_go_on() -> None:
     assert plain.exit_code == 130
     elsewhere = str(Interrupted(15, Path("/data/made/runs/toy/a")))
     assert elsewhere.endswith("Go on with make resume ARTIFACTS=/data/made")
+
+
+def test_long_values_are_told_by_their_begin(tmp_path: Path) -> None:
+    begin(tmp_path, {"mean": list(range(1000))})
+    with pytest.raises(Changed) as refused:
+        begin(tmp_path, {"mean": list(range(1, 1001))})
+    assert "config.mean = [0, 1, 2" in str(refused.value)
+    assert len(str(refused.value)) < 400

@@ -25,6 +25,7 @@ from training.errors import Changed, Damaged, RunError
 from training.facts import differences, signed, versions
 
 SCHEMA = 1
+LONGEST = 60  # characters of a value in a message
 
 
 def say(text: str) -> None:
@@ -201,8 +202,8 @@ def _compare(folder: Path, known: dict[str, Any], now: dict[str, Any]) -> None:
         raise Changed(
             "the run began otherwise",
             folder,
-            ", ".join(f"{key} = {old!r}" for key, old, _ in changed[:5]) + more,
-            ", ".join(repr(new) for _, _, new in changed[:5]),
+            ", ".join(f"{key} = {short(old)}" for key, old, _ in changed[:5]) + more,
+            ", ".join(short(new) for _, _, new in changed[:5]),
             do="set it back, or name a new run with RUN=",
         )
     installed = versions()
@@ -212,6 +213,12 @@ def _compare(folder: Path, known: dict[str, Any], now: dict[str, Any]) -> None:
                 f"{folder}: began with {key} {value}, goes on with {installed.get(key)}: "
                 "the weights may differ in their last bits from an uninterrupted run's"
             )
+
+
+def short(value: Any) -> str:
+    """A value in a message: a list of a hundred means says no more than its begin."""
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 @contextlib.contextmanager

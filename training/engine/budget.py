@@ -54,7 +54,8 @@ class Budget:
         state.total = min(most, self._fitting(pace))
         if state.total < 1:
             least = f"more than {self.keeper.seconds():.0f} s"
-            raise RunError("too small a budget", "budget", least, f"{self.limit:.0f} s")
+            do = "name a new run with RUN= and allow it more"
+            raise RunError("too small a budget", "budget", least, f"{self.limit:.0f} s", do)
         self.keeper.save()
         if ranks.first:
             epochs = state.total / state.steps
