@@ -60,7 +60,7 @@ def waiting(index: Index, name: str, way: str) -> Iterator[Row]:
     if gpu and cost["busy"] is not None:
         yield Row(f"{what}: the GPU is busy", f"{cost['busy']:.0%}", speed, cost["busy"], 0.9)
     elif gpu:
-        print(f"skipped: how busy the GPU is with {name} (no nvidia-smi that says)")
+        print(f"skipped: how busy the GPU is with {name} (no nvidia-smi, or too soon over)")
     if (name, way) == (DEMO, "held"):
         ours, share = f"{1e3 * cost['save']:.0f} ms", cost["save"] / epoch
         what = f"{what}: a checkpoint / an epoch"

@@ -123,13 +123,14 @@ class Busy:
         """On average between two times; None where nobody says."""
         if self.process:
             self.process.terminate()
+            self.process.wait()
         told = [share for when, share in self.seen if begin + SETTLED <= when <= end]
         return sum(told) / len(told) if told else None
 
 
 def wait(index: Index, name: str, batch: int, steps: int, held: bool) -> dict[str, float | None]:
     """Seconds of a step, waited for a batch, from an epoch's begin to its first batch, and of a
-    save; and how busy a GPU was in the second epoch."""
+    save; and how busy a GPU was."""
     ranks, clock = joined(cores()), Clock()
     busy = Busy() if tf.config.list_physical_devices("GPU") else None
     field, statistics = spectrum(index), index.statistics[spectrum(index).name]
@@ -150,7 +151,7 @@ def wait(index: Index, name: str, batch: int, steps: int, held: bool) -> dict[st
         "wait": sum(waits) / len(waits),
         "begin": begun[n] - data.asked[1] + waited[n] - waited[n - 1],
         "save": max(clock.saves),
-        "busy": busy.share(begun[n], begun[-1]) if busy else None,
+        "busy": busy.share(begun[TRACED], begun[-1]) if busy else None,
     }
 
 
