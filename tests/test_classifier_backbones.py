@@ -148,7 +148,7 @@ def test_keras_nets_say_when_a_spectrogram_is_too_small(name: str) -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(Changed, match="resnet.*cnn, mn, mn-small"):
+    with pytest.raises(Changed, match="resnet.*cnn, cnn-small, mn, mn-small"):
         built("resnet")
 
 

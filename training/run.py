@@ -25,7 +25,7 @@ from training.errors import Changed, Damaged, RunError
 from training.facts import differences, signed, versions
 
 SCHEMA = 1
-LONGEST = 60  # characters of a value in a message
+LONGEST = 80  # characters of a value in a message
 
 
 def say(text: str) -> None:
