@@ -6,21 +6,18 @@ variables that make exports. Writes: shards and runs, where it is told.
 
 import contextlib
 import functools
-import io
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
-from tests import corpus, here
+from tests import commanded, corpus, here
+from tests.commanded import Told
 from training import resume
 from training.denoiser import __main__ as script
 from training.denoiser import report
 from training.denoiser.evaluate import measure
-from training.run import main
 
 LOW, HIGH = "tiny-mix", "tiny-high"  # 8 and 16 kHz
 TEXTS = (
@@ -48,36 +45,17 @@ def fresh(shards: Path, folder: Path) -> Path:
     return folder
 
 
-@dataclass(frozen=True)
-class Told:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-
 def told(command: str, artifacts: Path, *options: str, **variables: str) -> Told:
-    """A command by what make exports: every variable, empty where nobody said it."""
-    known = dict.fromkeys(corpus.TRAINING, "") | {"ARTIFACTS": os.fspath(artifacts), "RECIPE": ""}
-    out, err = io.StringIO(), io.StringIO()
-    with (
-        mock.patch.dict(os.environ, known | variables),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-    ):
-        code = _code(command, options)
-    assert "Traceback" not in err.getvalue()
-    return Told(code, out.getvalue(), err.getvalue())
+    """A command by what make exports."""
+    known = {"ARTIFACTS": os.fspath(artifacts), "RECIPE": ""}
+    return commanded.told(lambda: _work(command, options), known | variables)
 
 
-def _code(command: str, options: tuple[str, ...]) -> int:
-    try:
-        if command == "resume":
-            return main(resume.resume)
-        return main(lambda: script.cli.main([command, *options], standalone_mode=False))
-    except SystemExit as stop:
-        return int(stop.code or 0)
+def _work(command: str, options: tuple[str, ...]) -> None:
+    if command == "resume":
+        resume.resume()
+    else:
+        script.cli.main([command, *options], standalone_mode=False)
 
 
 @contextlib.contextmanager
@@ -103,4 +81,4 @@ def process(root: str, *, command: str = "train", fault: str = "", **variables: 
     os.environ.update(dict.fromkeys(corpus.TRAINING, "") | variables)
     os.environ.update({"MELMILL_FAULT": fault, "ARTIFACTS": root})
     report.whole = lambda run, artifacts: ""  # type: ignore[assignment]
-    return _code(command, ())
+    return commanded.code(lambda: _work(command, ()))

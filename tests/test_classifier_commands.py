@@ -6,16 +6,14 @@ Reads small shards. Writes runs in pytest's folders. The net here is as small as
 import contextlib
 import functools
 import hashlib
-import io
 import json
 import os
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import click
 import numpy as np
@@ -27,8 +25,9 @@ pytest.importorskip("matplotlib")
 
 from click.testing import CliRunner  # noqa: E402
 
-from tests import classifying, corpus, here, trainings  # noqa: E402
+from tests import classifying, commanded, corpus, here, trainings  # noqa: E402
 from tests.classifying import NAME  # noqa: E402
+from tests.commanded import Told  # noqa: E402
 from tests.smallest import tiny  # noqa: E402
 from training import __main__ as of_any_model  # noqa: E402
 from training import durable, resume, run  # noqa: E402
@@ -39,7 +38,7 @@ from training.data.index import DataError, load_index  # noqa: E402
 from training.engine import keras_ranks  # noqa: E402
 from training.engine.checkpoint import Checkpoints, step_of  # noqa: E402
 from training.graph.usage import FILES, TOLD  # noqa: E402
-from training.run import main, read_config, read_state  # noqa: E402
+from training.run import read_config, read_state  # noqa: E402
 
 LOUD, WIDE, PLAIN = "tiny-other", "tiny-wide", "tiny-plain"
 STEPS = 18  # of two epochs
@@ -48,41 +47,23 @@ DRAW = {"history": report.history} | {name: getattr(report.plots, name) for name
 COMMANDS = ("train", "teacher", "evaluate", "analyze", "classify", "export")
 
 
-@dataclass(frozen=True)
-class Told:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-
 Made = tuple[Path, dict[str, Told]]
 
 
 def told(command: str, artifacts: Path, *options: str, **variables: str) -> Told:
-    """A command by what make exports: every variable, empty where nobody said it."""
-    known = dict.fromkeys(corpus.TRAINING, "") | {"RECIPE": NAME}
-    out, err = io.StringIO(), io.StringIO()
-    with (
-        mock.patch.dict(os.environ, known | {"ARTIFACTS": str(artifacts)} | variables),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-    ):
-        code = _code(command, options)
-    assert "Traceback" not in err.getvalue()
-    return Told(code, out.getvalue(), err.getvalue())
+    """A command by what make exports."""
 
-
-def _code(command: str, options: tuple[str, ...]) -> int:
-    try:
+    def work() -> None:
         if command == "resume":
-            return main(resume.resume)
+            resume.resume()
+            return
         if command in of_any_model.COMMANDS:
-            return main(lambda: of_any_model.command([command, *options]))
-        return main(lambda: script.cli.main([command, *options], standalone_mode=False))
-    except SystemExit as stop:
-        return int(stop.code or 0)
+            of_any_model.command([command, *options])
+            return
+        script.cli.main([command, *options], standalone_mode=False)
+
+    known = {"ARTIFACTS": os.fspath(artifacts), "RECIPE": NAME}
+    return commanded.told(work, known | variables)
 
 
 def _often(

@@ -7,10 +7,8 @@ everything else in the run's folder artifacts/runs/classifier/<run>/.
 TensorFlow is imported by the commands that compute: seconds that --help need not take.
 """
 
-import functools
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +19,10 @@ from training.classifier import MODEL
 from training.classifier.profiles import BACKBONES, PROFILES, chosen
 from training.engine.quiet import tensorflow
 from training.errors import Changed, RunError
+from training.options import artifacts as artifacts_option
+from training.options import of_runs, of_training, option
 from training.run import main, read_config, say
 from training.runs import folds_of, last_opened, named
-
-_option = functools.partial(click.option, show_envvar=True)
-_artifacts = _option("--artifacts", envvar="ARTIFACTS", default="artifacts", show_default=True)
-
-
-def _of_runs(command: Callable[..., None]) -> Callable[..., None]:
-    """What every command that works on trained runs asks for."""
-    run = _option("--run", envvar="RUN", default="", help="Names. [default: the last one]")
-    return _artifacts(run(command))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,20 +31,17 @@ def cli() -> None:
 
 
 @cli.command("train")
-@_artifacts
-@_option("--recipe", envvar="RECIPE", default="noise-classifier", show_default=True)
-@_option(
+@artifacts_option
+@option("--recipe", envvar="RECIPE", default="noise-classifier", show_default=True)
+@option(
     "--profile", envvar="PROFILE", default="demo", show_default=True, help=", ".join(PROFILES) + "."
 )
-@_option("--backbone", envvar="BACKBONE", default="", help=", ".join(BACKBONES) + ".")
-@_option("--weights", envvar="WEIGHTS", default="", help="A file of weights to start from.")
-@_option("--teacher", envvar="TEACHER", default="", help="Files of make teacher, or runs.")
-@_option("--folds", envvar="FOLDS", type=click.IntRange(0), default=0, help="Cross-validation.")
-@_option("--augment/--no-augment", envvar="AUGMENT", default=True, help="Examples changed anew.")
-@_option("--epochs", envvar="EPOCHS", type=click.IntRange(1), default=None)
-@_option("--budget", envvar="BUDGET", default="", help="Such as 8h: training ends within it.")
-@_option("--seed", envvar="SEED", type=click.IntRange(0), default=0)
-@_option("--run", envvar="RUN", default="", help="A name. [default: made from all of the above]")
+@option("--backbone", envvar="BACKBONE", default="", help=", ".join(BACKBONES) + ".")
+@option("--weights", envvar="WEIGHTS", default="", help="A file of weights to start from.")
+@option("--teacher", envvar="TEACHER", default="", help="Files of make teacher, or runs.")
+@option("--folds", envvar="FOLDS", type=click.IntRange(0), default=0, help="Cross-validation.")
+@option("--augment/--no-augment", envvar="AUGMENT", default=True, help="Examples changed anew.")
+@of_training
 def train_command(
     artifacts: str, recipe: str, run: str, weights: str, teacher: str, folds: int, **asked: Any
 ) -> None:
@@ -83,7 +71,7 @@ def resume(folder: Path, checkpoint: str = "") -> None:
 
 
 @cli.command("teacher")
-@_of_runs
+@of_runs
 def teacher_command(artifacts: str, run: str) -> None:
     """Write what runs answer for the examples they learnt from, for a student."""
     root = Path(artifacts)
@@ -96,8 +84,8 @@ def teacher_command(artifacts: str, run: str) -> None:
 
 
 @cli.command("evaluate")
-@_of_runs
-@_option("--on", envvar="ON", default="", help="A recipe. [default: the one it was trained on]")
+@of_runs
+@option("--on", envvar="ON", default="", help="A recipe. [default: the one it was trained on]")
 def evaluate_command(artifacts: str, run: str, on: str) -> None:
     """Measure the first run beside the others that are named, and beside baselines."""
     root, names = Path(artifacts), recipes(on)
@@ -110,7 +98,7 @@ def evaluate_command(artifacts: str, run: str, on: str) -> None:
 
 
 @cli.command("analyze")
-@_of_runs
+@of_runs
 def analyze_command(artifacts: str, run: str) -> None:
     """Draw curves and tables again from what was measured."""
     root = Path(artifacts)
@@ -123,10 +111,10 @@ def analyze_command(artifacts: str, run: str) -> None:
 
 
 @cli.command("classify")
-@_of_runs
-@_option("--in", "source", envvar="IN", required=True, help="A recording or a folder of them.")
-@_option("--top", envvar="TOP", type=click.IntRange(1), default=3, show_default=True)
-@_option("--json/--table", "as_json", envvar="JSON", default=False, help="Lines of JSON.")
+@of_runs
+@option("--in", "source", envvar="IN", required=True, help="A recording or a folder of them.")
+@option("--top", envvar="TOP", type=click.IntRange(1), default=3, show_default=True)
+@option("--json/--table", "as_json", envvar="JSON", default=False, help="Lines of JSON.")
 def classify_command(artifacts: str, run: str, source: str, top: int, as_json: bool) -> None:
     """Say which classes recordings hold, and when."""
     root = Path(artifacts)
@@ -142,7 +130,7 @@ def classify_command(artifacts: str, run: str, source: str, top: int, as_json: b
 
 
 @cli.command("export")
-@_of_runs
+@of_runs
 def export_command(artifacts: str, run: str) -> None:
     """Write the model as SavedModel and TensorFlow Lite, each loaded again and compared."""
     root = Path(artifacts)

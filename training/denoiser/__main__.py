@@ -5,10 +5,8 @@ finds the run that is meant and calls the module that does the work. Writes: tab
 everything else in the run's folder artifacts/runs/denoiser/<run>/.
 """
 
-import functools
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +19,10 @@ from training.denoiser.profiles import PROFILES, chosen
 from training.denoiser.train import MODEL, Trained, configuration, train, trained
 from training.engine.torch_ranks import joined
 from training.errors import Changed
+from training.options import artifacts as artifacts_option
+from training.options import of_runs, of_training, option
 from training.run import main, read_config, say
 from training.runs import last_opened, named
-
-_option = functools.partial(click.option, show_envvar=True)
-_artifacts = _option("--artifacts", envvar="ARTIFACTS", default="artifacts", show_default=True)
-
-
-def _of_runs(command: Callable[..., None]) -> Callable[..., None]:
-    """What every command that works on trained runs asks for."""
-    run = _option("--run", envvar="RUN", default="", help="Names. [default: the last one]")
-    return _artifacts(run(command))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,23 +31,20 @@ def cli() -> None:
 
 
 @cli.command("train")
-@_artifacts
-@_option(
+@artifacts_option
+@option(
     "--recipe",
     envvar="RECIPE",
     default="denoise-speech-snr",
     show_default=True,
     help="Names or .toml files, separated by commas: several make one model for all.",
 )
-@_option(
+@option(
     "--profile", envvar="PROFILE", default="demo", show_default=True, help=", ".join(PROFILES) + "."
 )
-@_option("--arch", envvar="ARCH", default="", help="unet, unet-small, spec or spec-large.")
-@_option("--epochs", envvar="EPOCHS", type=click.IntRange(1), default=None)
-@_option("--budget", envvar="BUDGET", default="", help="Such as 8h: training ends within it.")
-@_option("--seed", envvar="SEED", type=click.IntRange(0), default=0)
-@_option("--run", envvar="RUN", default="", help="A name. [default: made from all of the above]")
-@_option("--init", envvar="INIT", default="", help="A run whose weights to start from.")
+@option("--arch", envvar="ARCH", default="", help="unet, unet-small, spec or spec-large.")
+@of_training
+@option("--init", envvar="INIT", default="", help="A run whose weights to start from.")
 def train_command(artifacts: str, recipe: str, run: str, **asked: Any) -> None:
     """Train, then measure on the test split."""
     root = Path(artifacts)
@@ -90,16 +78,16 @@ def resume(folder: Path, checkpoint: str = "") -> None:
 
 
 @cli.command("evaluate")
-@_of_runs
-@_option("--on", envvar="ON", default="", help="Recipes. [default: those it was trained on]")
-@_option(
+@of_runs
+@option("--on", envvar="ON", default="", help="Recipes. [default: those it was trained on]")
+@option(
     "--limit",
     envvar="LIMIT",
     type=click.IntRange(0),
     default=0,
     help="Mixtures of each recipe; 0 is all.",
 )
-@_option(
+@option(
     "--dnsmos/--no-dnsmos",
     envvar="DNSMOS",
     default=True,
@@ -112,7 +100,7 @@ def evaluate_command(artifacts: str, run: str, on: str, limit: int, dnsmos: bool
 
 
 @cli.command("analyze")
-@_of_runs
+@of_runs
 def analyze_command(artifacts: str, run: str) -> None:
     """Draw curves and tables again from what was measured."""
     for folder in _folders(Path(artifacts), run):
@@ -120,9 +108,9 @@ def analyze_command(artifacts: str, run: str) -> None:
 
 
 @cli.command("denoise")
-@_of_runs
-@_option("--in", "source", envvar="IN", required=True, help="A recording or a folder of them.")
-@_option("--out", "target", envvar="OUT", required=True, help="Where the clean ones go.")
+@of_runs
+@option("--in", "source", envvar="IN", required=True, help="A recording or a folder of them.")
+@option("--out", "target", envvar="OUT", required=True, help="Where the clean ones go.")
 def denoise_command(artifacts: str, run: str, source: str, target: str) -> None:
     """Clean recordings of any length, rate and number of channels."""
     one, *others = _runs(Path(artifacts), run)
@@ -133,7 +121,7 @@ def denoise_command(artifacts: str, run: str, source: str, target: str) -> None:
 
 
 @cli.command("export")
-@_of_runs
+@of_runs
 def export_command(artifacts: str, run: str) -> None:
     """Write the model as ONNX and TorchScript, each loaded again and compared, and its card."""
     for one in _runs(Path(artifacts), run):

@@ -22,6 +22,7 @@ Batch = dict[str, Any]  # name -> tensor, (examples, ...)
 Loss = Callable[[keras.Model, Batch, Any], tuple[Any, Mapping[str, Any]]]
 
 POLICIES = {"float32": "float32", "bf16": "mixed_bfloat16", "fp16": "mixed_float16"}
+REPLICAS = 1009  # more than there are devices, and odd: no two seeds meet in 32 bits
 BF16 = 8  # compute capability from which on a GPU has it
 
 
@@ -52,7 +53,6 @@ class Steps(keras.Model):
         super().__init__(name="steps")
         self.net, self.objective, self.settings, self.batch = net, loss, settings, batch
         self.waited = 0.0  # seconds spent waiting for data
-        self.took = 0  # examples of the last step, here
         # The step, as the seeds of its random numbers have it; and steps that were averaged.
         self.number = tf.Variable(0, dtype=tf.int32, trainable=False)
         self.updates = tf.Variable(0.0, trainable=False)
@@ -72,7 +72,8 @@ class Steps(keras.Model):
     def train_step(self, data: Batch) -> dict[str, Any]:
         context = tf.distribute.get_replica_context()
         own = context.replica_id_in_sync_group
-        seed = tf.stack([self.settings.seed * 1009 + own, self.number])
+        apart = self.settings.seed * REPLICAS + own  # of 32 bits, which wrap
+        seed = tf.stack([apart, self.number])
         with tf.GradientTape() as tape:
             losses, more = self.objective(self.net, data, seed)
             loss = tf.reduce_sum(losses) / self.batch

@@ -1,0 +1,33 @@
+"""Options that the commands of several models have.
+
+Reads the environment variables that `make` sets; writes nothing. Does: names each option once.
+"""
+
+import functools
+from collections.abc import Callable
+
+import click
+
+option = functools.partial(click.option, show_envvar=True)
+artifacts = option("--artifacts", envvar="ARTIFACTS", default="artifacts", show_default=True)
+
+
+def of_runs(command: Callable[..., None]) -> Callable[..., None]:
+    """What every command that works on trained runs asks for."""
+    run = option("--run", envvar="RUN", default="", help="Names. [default: the last one]")
+    return artifacts(run(command))
+
+
+def of_training(command: Callable[..., None]) -> Callable[..., None]:
+    """What every command that trains asks for, after its own."""
+    each = (
+        option("--epochs", envvar="EPOCHS", type=click.IntRange(1), default=None),
+        option(
+            "--budget", envvar="BUDGET", default="", help="Such as 8h: training ends within it."
+        ),
+        option("--seed", envvar="SEED", type=click.IntRange(0), default=0),
+        option("--run", envvar="RUN", default="", help="A name. [default: made from all of these]"),
+    )
+    for one in reversed(each):
+        command = one(command)
+    return command
