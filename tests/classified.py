@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from training.classifier.summary import summary
+from training.classes.summary import summary
 
 NAMES = ("alarm", "rain", "wind")
 TRUTH = [0] * 4 + [1] * 4 + [2] * 4

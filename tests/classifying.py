@@ -13,8 +13,8 @@ import soundfile as sf
 
 from tests import corpus, here
 from training import run
+from training.classes.parts import parts
 from training.classifier import teacher, train
-from training.classifier.parts import parts
 from training.classifier.profiles import chosen
 from training.data.index import load_index
 

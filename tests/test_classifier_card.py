@@ -7,9 +7,9 @@ import sys
 from typing import Any
 
 from tests.classified import ANSWERS, NAMES, large, told
+from training.classes.table import table
 from training.classifier.card import ABOUT, card
 from training.classifier.profiles import BACKBONES
-from training.classifier.table import table
 from training.graph.usage import usage
 
 FACTS: dict[str, Any] = {
@@ -145,7 +145,7 @@ def test_a_mistake_is_told_where_it_is_no_accident() -> None:
 def test_it_is_written_where_there_is_no_tensorflow() -> None:
     code = (
         "import sys; sys.modules.update(dict.fromkeys(('tensorflow', 'keras', 'matplotlib')))\n"
-        "import training.classifier.card, training.classifier.plots, training.history"
+        "import training.classifier.card, training.classes.plots, training.history"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -31,8 +31,10 @@ from tests.commanded import Told  # noqa: E402
 from tests.smallest import tiny  # noqa: E402
 from training import __main__ as of_any_model  # noqa: E402
 from training import durable, resume, run  # noqa: E402
+from training import report as of_runs  # noqa: E402
+from training.classes import course, report  # noqa: E402
 from training.classifier import __main__ as script  # noqa: E402
-from training.classifier import course, profiles, report, train, use  # noqa: E402
+from training.classifier import kind, profiles, train, use  # noqa: E402
 from training.classifier.teacher import FILE, hash_of  # noqa: E402
 from training.data.index import DataError, load_index  # noqa: E402
 from training.engine import keras_ranks  # noqa: E402
@@ -43,7 +45,7 @@ from training.run import read_config, read_state  # noqa: E402
 LOUD, WIDE, PLAIN = "tiny-other", "tiny-wide", "tiny-plain"
 STEPS = 18  # of two epochs
 PICTURES = ("confusion", "calibration", "classes")
-DRAW = {"history": report.history} | {name: getattr(report.plots, name) for name in PICTURES}
+DRAW = {"history": of_runs.history} | {name: getattr(report.plots, name) for name in PICTURES}
 COMMANDS = ("train", "teacher", "evaluate", "analyze", "classify", "export")
 
 
@@ -90,7 +92,7 @@ def quick() -> Iterator[None]:
             profiles.PROFILES, "demo", replace(demo, backbone="mn", batch=8, settings=settings)
         )
         patch.setattr(report, "baselines", _often)
-        patch.setattr(report, "history", _drawn)
+        patch.setattr(of_runs, "history", _drawn)
         for name in PICTURES:
             patch.setattr(report.plots, name, _drawn)
         yield
@@ -99,7 +101,7 @@ def quick() -> Iterator[None]:
 @contextlib.contextmanager
 def drawn() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "history", DRAW["history"])
+        patch.setattr(of_runs, "history", DRAW["history"])
         for name in PICTURES:
             patch.setattr(report.plots, name, DRAW[name])
         yield
@@ -228,7 +230,9 @@ def test_every_variable_reaches_the_configuration(
     artifacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[dict[str, Any], str]] = []
-    monkeypatch.setattr(course, "_train", lambda root, config, name: seen.append((config, name)))
+    monkeypatch.setattr(
+        course, "_alone", lambda kind, root, config, name: seen.append((config, name))
+    )
     assert told("teacher", artifacts, RUN="b").code == 0
     start, answers = tmp_path / "w, 1.ckpt", folder(artifacts, "b") / FILE
     start.write_bytes(b"weights")
@@ -377,7 +381,7 @@ def test_an_interrupted_fold_goes_on_with_the_others(made: Made, artifacts: Path
     first = folder(artifacts, "f-1of2")
     (first / "MODEL.md").unlink()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(course, "train", _stopped)
+        patch.setattr(kind, "KIND", replace(kind.KIND, train=_stopped))
         told("resume", artifacts, RUN="f-1of2", CHECKPOINT="6")
     assert read_state(first)["state"] == "unfinished"
     assert [step_of(path) for path in Checkpoints(first).all()] == [6]
@@ -391,7 +395,7 @@ def test_an_interrupted_fold_goes_on_with_the_others(made: Made, artifacts: Path
     assert all((folder(artifacts, f"f-{k}of2") / "MODEL.md").exists() for k in (1, 2))
 
 
-def _stopped(root: Path, config: dict[str, Any], name: str, *, checkpoint: int) -> None:
+def _stopped(root: Path, config: dict[str, Any], name: str, checkpoint: int) -> None:
     """What a run is that was killed right after it had gone back to a checkpoint."""
     with run.opened(root, "classifier", config, read_config(folder(root, name))["data"],
                     name=name) as opened:  # fmt: skip

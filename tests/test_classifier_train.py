@@ -20,17 +20,20 @@ import keras  # noqa: E402
 from tests import classifying, corpus, here  # noqa: E402
 from tests.classifying import ANSWERS, NAME, fresh  # noqa: E402
 from tests.smallest import tiny  # noqa: E402
-from training.classifier import MODEL, answers, profiles, train  # noqa: E402
-from training.classifier.answers import Asked, Validation, softmax  # noqa: E402
+from training.classes.parts import parts  # noqa: E402
+from training.classes.validation import Validation  # noqa: E402
+from training.classifier import MODEL, profiles, train  # noqa: E402
 from training.classifier.loss import Objective  # noqa: E402
-from training.classifier.parts import parts  # noqa: E402
 from training.classifier.profiles import Profile  # noqa: E402
 from training.classifier.teacher import TEACHER, hash_of, taught  # noqa: E402
+from training.data.fields import spectrum  # noqa: E402
 from training.data.index import SPLITS, DataError, Index, load_index  # noqa: E402
 from training.data.tf_data import narrow  # noqa: E402
 from training.engine import keras_ranks  # noqa: E402
 from training.engine.checkpoint import Checkpoints  # noqa: E402
 from training.errors import Changed, RunError  # noqa: E402
+from training.graph import answers  # noqa: E402
+from training.graph.answers import Asked, softmax  # noqa: E402
 from training.run import opened, read_config, read_metrics  # noqa: E402
 
 PLAIN = replace(
@@ -189,7 +192,7 @@ def test_answers_come_in_the_order_of_the_index(
     monkeypatch.setattr(answers, "AT_ONCE", 7)  # the last batch is smaller
     net = tiny("x", (17, 32), 2, [-40.0] * 32, [10.0] * 32)
     part = parts(index, None).valid
-    found = Asked(index, part, "logmel")(net)
+    found = Asked(index, part, ["logmel"])(net)
     assert found.dtype == np.float32
     wanted = net(stored["logmel"][part], training=False)
     np.testing.assert_allclose(found, wanted, atol=1e-5)
@@ -203,7 +206,7 @@ def test_a_net_is_traced_once_and_another_is_asked_itself(index: Index) -> None:
         traced.append(training)
         return x[:, 0, :2]
 
-    ask = Asked(index, parts(index, None).valid, "logmel")
+    ask = Asked(index, parts(index, None).valid, ["logmel"])
     first, again = ask(net), ask(net)  # type: ignore[arg-type]
     assert traced == [False]
     assert np.array_equal(first, again)
@@ -216,8 +219,8 @@ def test_a_run_is_judged_as_scikit_learn_would(index: Index) -> None:
     labels = held.told["label"][held.valid].copy()
     labels[:3] = 1 - labels[:3]  # or it would be right each time
     net = tiny("x", (17, 32), 2, [-40.0] * 32, [10.0] * 32)
-    found = Validation(index, held.valid, "logmel", labels)(net)
-    likely = scipy.special.softmax(Asked(index, held.valid, "logmel")(net).astype(float), -1)
+    found = Validation(index, held.valid, ["logmel"], labels)(net)
+    likely = scipy.special.softmax(Asked(index, held.valid, ["logmel"])(net).astype(float), -1)
     best = likely.argmax(-1)
     assert found["loss"] == pytest.approx(sklearn.metrics.log_loss(labels, likely), rel=1e-6)
     assert found["accuracy"] == sklearn.metrics.accuracy_score(labels, best)
@@ -229,7 +232,7 @@ def test_a_run_is_judged_as_scikit_learn_would(index: Index) -> None:
 def test_what_is_certain_and_wrong_has_a_finite_loss(index: Index) -> None:
     held = parts(index, None).valid
     sure = lambda x, training: tf.one_hot(tf.zeros(len(x), tf.int32), 2) * 1e4  # noqa: E731
-    found = Validation(index, held, "logmel", np.ones(held.sum(), np.int32))(sure)  # type: ignore[arg-type]
+    found = Validation(index, held, ["logmel"], np.ones(held.sum(), np.int32))(sure)  # type: ignore[arg-type]
     assert np.isfinite(found["loss"])
     assert found["loss"] > 10
 
@@ -271,11 +274,11 @@ def test_files_are_noted_with_their_hashes(index: Index, shards: Path, tmp_path:
 
 def test_there_must_be_one_spectrogram(shards: Path, index: Index) -> None:
     with pytest.raises(DataError, match="not one spectrogram; expected a field of frames and mels"):
-        train.spectrum(load_index(shards / "tiny-wave"))
-    logmel = train.spectrum(index)
+        spectrum(load_index(shards / "tiny-wave"))
+    logmel = spectrum(index)
     two = replace(index, fields=(*index.fields, replace(logmel, name="other")))
     with pytest.raises(DataError, match="not one spectrogram.*got logmel, .*other"):
-        train.spectrum(two)
+        spectrum(two)
 
 
 Work = dict[str, Any]
@@ -360,10 +363,10 @@ def test_a_trained_run_is_what_was_judged_best(shards: Path, index: Index, tmp_p
     made = train.train(fresh(shards, tmp_path / "a"), config, "a")
     assert made is not None
     folder, result = made
-    one, held = train.trained(folder), parts(index, None)
+    one, held = train.best(folder), parts(index, None)
     scores = [row["loss"] for row in read_metrics(folder) if row["kind"] == "valid"]
     assert len(scores) == 3
-    found = Validation(index, held.valid, "logmel", held.told["label"][held.valid])(one.net)
+    found = Validation(index, held.valid, ["logmel"], held.told["label"][held.valid])(one.net)
     assert found["loss"] == pytest.approx(min(scores), rel=1e-5)
     assert "best" in Checkpoints(folder).best().name
     assert (one.folder, one.fold, one.config["recipe"]) == (folder, None, NAME)
@@ -406,11 +409,11 @@ def test_weights_that_cannot_be_used_say_how_to_get_others(index: Index, tmp_pat
         pass
     folder = run.folder
     with pytest.raises(RunError, match="no checkpoint was scored.*make resume RUN=a"):
-        train.trained(folder)
+        train.best(folder)
     path = Checkpoints(folder).save(3, {"learner": {}}, best=True)
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(RunError, match=f"{path.name}: damaged.*make resume RUN=a"):
-        train.trained(folder)
+        train.best(folder)
 
 
 def test_shards_that_were_built_anew_are_named_and_nothing_else(

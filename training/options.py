@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import click
 
+from training.errors import Changed
+
 option = functools.partial(click.option, show_envvar=True)
 artifacts = option("--artifacts", envvar="ARTIFACTS", default="artifacts", show_default=True)
 
@@ -31,3 +33,17 @@ def of_training(command: Callable[..., None]) -> Callable[..., None]:
     for one in reversed(each):
         command = one(command)
     return command
+
+
+def of_folds(command: Callable[..., None]) -> Callable[..., None]:
+    """Of every command that can cross-validate."""
+    return option(
+        "--folds", envvar="FOLDS", type=click.IntRange(0), default=0, callback=_folds,
+        help="Cross-validation.",
+    )(command)  # fmt: skip
+
+
+def _folds(context: click.Context, parameter: click.Parameter, value: int) -> int:
+    if value == 1:
+        raise Changed("one fold leaves nothing to learn from", "FOLDS", "2 or more", value)
+    return value

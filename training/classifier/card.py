@@ -7,8 +7,8 @@ import datetime
 from collections.abc import Mapping
 
 from training.cards import Facts, configuration, data_grid, grid, measured, versions
-from training.classifier.summary import Summary, confusions, ordered
-from training.classifier.table import FEW, table
+from training.classes.summary import Summary, confusions, ordered
+from training.classes.table import FEW, table
 from training.graph.usage import INT8_AUDIO, cells, usage
 
 ABOUT = {

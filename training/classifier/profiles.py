@@ -5,15 +5,14 @@ that a run keeps, and back. Needs no TensorFlow.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from training.asked import seconds
 from training.engine.settings import Settings
 from training.errors import Changed
+from training.profiles import asked, back, kept, named
 
 BACKBONES = ("cnn", "cnn-small", "mn", "mn-small", "mobilenetv3", "efficientnetv2-b0")
-SEEDS = 1 << 32  # what NumPy's older generator, which Keras seeds, has
 # The numbers of training.graph.augment.Augment that do not follow from the recipe.
 CHANGES = ("roll", "gain", "mixup", "time_masks", "time_width", "mel_masks", "mel_width")
 
@@ -45,15 +44,12 @@ class Profile:
 
     def config(self) -> dict[str, Any]:
         """As a run keeps it."""
-        held = {f.name: getattr(self, f.name) for f in fields(self)}
-        augment = dict(self.augment) if self.augment is not None else None
-        return held | {"augment": augment, "settings": asdict(self.settings)}
+        return kept(self)
 
 
 def profile_of(config: Mapping[str, Any]) -> Profile:
     """Back from what a run kept."""
-    held = {f.name: config[f.name] for f in fields(Profile)}
-    return Profile(**held | {"settings": Settings(**held["settings"])})
+    return back(Profile, config)
 
 
 _CHANGED = {"roll": 0.5, "gain": 6.0, "mixup": 0.3}
@@ -92,15 +88,7 @@ def chosen(
     seed: int = 0,
 ) -> Profile:
     """A profile with what a person asked for beside it."""
-    if name not in PROFILES:
-        raise Changed("no such profile", "PROFILE", " or ".join(PROFILES), name)
-    if not 0 <= seed < SEEDS:
-        raise Changed("out of range", "SEED", f"0 to {SEEDS - 1}", seed)
-    profile = PROFILES[name]
-    settings = replace(profile.settings, seed=seed)
-    if epochs:
-        settings = replace(settings, epochs=epochs)
-    if budget:
-        settings = replace(settings, budget=seconds(budget))
+    profile = named(PROFILES, name)
+    settings = asked(profile.settings, epochs, budget, seed)
     profile = profile if augment else replace(profile, augment=None)
     return replace(profile, backbone=backbone or profile.backbone, settings=settings)

@@ -4,24 +4,25 @@ Reads: a run's weights and configuration; for answers and exports the examples o
 Writes: ``teacher.logits`` and the exports into the run's folder.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from training.classifier.answers import Asked, softmax
-from training.classifier.parts import Parts, parts
+from training.classes.kind import Heard
+from training.classes.parts import Parts, parts
 from training.classifier.teacher import FILE, write
-from training.classifier.train import Trained, of_its_shards, trained
+from training.classifier.train import best
 from training.data.index import SPLITS, Index, load_index
 from training.data.tf_data import Examples
+from training.engine.keras_train import Trained, of_its_shards
+from training.graph.answers import Asked, softmax
 from training.graph.export import Clips, export
 from training.graph.frontend import LogMel
 from training.graph.sounded import sounded
 
-Heard = Callable[[np.ndarray], np.ndarray]
 CALIBRATED = 300  # training examples that set the ranges of the 8-bit files
 COMPARED = 500  # test examples that exports answer for
 
@@ -29,7 +30,7 @@ COMPARED = 500  # test examples that exports answer for
 def hearing(folder: Path) -> tuple[Heard, Mapping[str, Any], list[str]]:
     """A run as a function of windows (n, samples) to probabilities (n, classes), with the recipe
     that says how to cut them, and its classes."""
-    one = trained(folder)
+    one = best(folder)
     recipe, classes = one.config["heard"], one.config["classes"]
     front = LogMel(recipe, one.config["features"])
 
@@ -43,7 +44,7 @@ def hearing(folder: Path) -> tuple[Heard, Mapping[str, Any], list[str]]:
 def taught(folder: Path, artifacts: Path) -> str:
     """The run's answers for what it learnt from, in its folder; returns what to print."""
     one, index, held = _examples(folder, artifacts)
-    logits = Asked(index, held.train, one.config["features"])(one.net)
+    logits = Asked(index, held.train, [one.config["features"]])(one.net)
     write(folder / FILE, index, folder.name, held.train, logits)
     return f"{folder / FILE}: answers for {len(logits)} examples"
 
@@ -62,7 +63,7 @@ def exported(folder: Path, artifacts: Path) -> dict[str, Any]:
 
 def _examples(folder: Path, artifacts: Path) -> tuple[Trained, Index, Parts]:
     """A run with the examples it was made of; refused when they are others by now."""
-    one = trained(folder)
+    one = best(folder)
     index = load_index(artifacts / one.config["recipe"])
     of_its_shards(one.facts, index)
     return one, index, parts(index, one.fold)

@@ -5,15 +5,15 @@ that a run keeps, and back.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from training.asked import seconds
 from training.data.mixing import Online
 from training.denoiser.loss import LOSSES
 from training.denoiser.net import ARCHS
 from training.engine.settings import Settings
 from training.errors import Changed
+from training.profiles import asked, back, kept, named
 
 OPTIMIZERS = ("adam", "adamw")
 INIT_SCALE = 0.2  # of the rate, for a net that was trained before
@@ -40,20 +40,16 @@ class Profile:
 
     def config(self) -> dict[str, Any]:
         """As a run keeps it."""
-        held = {f.name: getattr(self, f.name) for f in fields(self)}
-        online = asdict(self.online) if self.online else None
-        return held | {"online": online, "settings": asdict(self.settings)}
+        return kept(self)
 
 
 def profile_of(config: Mapping[str, Any]) -> Profile:
     """Back from what a run kept."""
-    held = {f.name: config[f.name] for f in fields(Profile)}
-    online = held["online"]
+    online = config["online"]
     if online is not None:
         pairs = {name: tuple(online[name]) for name in ("speed", "gain")}  # JSON has lists
-        held["online"] = Online(**{**online, **pairs})
-    held["settings"] = Settings(**held["settings"])
-    return Profile(**held)
+        online = Online(**{**online, **pairs})
+    return back(Profile, {**config, "online": online})
 
 
 _LONG = Settings(
@@ -90,14 +86,8 @@ def chosen(
     init: bool = False,
 ) -> Profile:
     """A profile with what a person asked for beside it."""
-    if name not in PROFILES:
-        raise Changed("no such profile", "PROFILE", " or ".join(PROFILES), name)
-    profile = PROFILES[name]
-    settings = replace(profile.settings, seed=seed)
-    if epochs:
-        settings = replace(settings, epochs=epochs)
-    if budget:
-        settings = replace(settings, budget=seconds(budget))
+    profile = named(PROFILES, name)
+    settings = asked(profile.settings, epochs, budget, seed)
     if init:
         settings = replace(settings, rate=settings.rate * INIT_SCALE)
     return replace(profile, arch=arch or profile.arch, settings=settings)

@@ -6,13 +6,12 @@ nothing and the other denoisers that are installed. Writes into the run's folder
 ``matrix.json`` and ``.png``, ``listen-<recipe>/``, ``MODEL.md``, and the exports.
 """
 
-import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from training import durable
-from training.data.index import DataError, Index, load_index
+from training import durable, report
+from training.data.index import Index
 from training.denoiser import plots
 from training.denoiser.card import card
 from training.denoiser.evaluate import matrix, measure
@@ -23,8 +22,8 @@ from training.denoiser.summary import Summary, save, summary
 from training.denoiser.systems import System, ours
 from training.denoiser.table import matrix_table, table
 from training.denoiser.train import Trained, indexes_of
-from training.errors import RunError
 from training.facts import FREE
+from training.report import counts
 from training.run import read_config, read_metrics, say
 from training.runs import CARD
 
@@ -33,20 +32,17 @@ MATRIX = "matrix"
 
 
 def whole(run: Trained, artifacts: Path) -> str:
-    """Everything, at the end of a run; returns what to print. What cannot be measured is told after
-    all else is made: the run is finished all the same."""
-    try:
+    """Everything, at the end of a run; returns what to print."""
+
+    def measured() -> str:
         indexes = indexes_of(artifacts, run.facts["config"]["recipes"])
         _measured([run], indexes)
         for index in indexes:
             page = listen(ours(run.net, run.rate), index, run.folder / f"listen-{index.name}")
             say(f"listen: {page}")
-    except (RunError, DataError) as error:
-        say(redrawn(run.folder))
-        what = f"the run is finished, but not measured ({error})"
-        do = f"mend that, then make evaluate RUN={run.folder.name}"
-        raise RunError(what, run.folder, do=do) from error
-    return redrawn(run.folder)
+        return redrawn(run.folder)
+
+    return report.whole(run.folder, measured, redrawn)
 
 
 def evaluation(
@@ -85,7 +81,8 @@ def _measured(
         say(line)
     tables = []
     for index in indexes:
-        _warn(runs, index)
+        for run in runs:
+            report.warn(run.facts, run.folder.name, index)
         first: dict[str, System] = {OURS: ours(runs[0].net, runs[0].rate), **peers()}
         rows = measure(first, index, limit=limit, dnsmos=dnsmos)
         for row in rows:
@@ -101,15 +98,6 @@ def _measured(
             save(rows, told, run.folder)
         tables.append(table(told))
     return "\n".join(tables)
-
-
-def _warn(runs: Sequence[Trained], index: Index) -> None:
-    for run in runs:
-        if run.facts["data"].get(index.name, index.key) != index.key:
-            say(
-                f"WARNING: {index.folder}: built anew since {run.folder.name} was trained, which "
-                "may have heard what is in the test split now"
-            )
 
 
 def _crossed(runs: Sequence[Trained], indexes: Sequence[Index], limit: int) -> str:
@@ -140,7 +128,7 @@ def redrawn(folder: Path) -> str:
         plots.matrix(cells, folder / f"{MATRIX}.png")
         tables.append(matrix_table(cells))
     found = durable.read_json(folder / TOLD) if (folder / TOLD).exists() else None
-    text = card(facts, told, folder.name, found, _counts(folder.parents[2], facts["data"]))
+    text = card(facts, told, folder.name, found, counts(folder.parents[2], facts["data"]))
     durable.write(folder / CARD, [text.encode()])
     return "\n".join(tables) + f"\ncurves, tables, sound and card: {folder}"
 
@@ -156,14 +144,3 @@ def exported(run: Trained) -> str:
         for one in found["exports"]
     ]
     return "\n".join([*lines, f"how to use them: {run.folder / CARD}"])
-
-
-def _counts(artifacts: Path, data: Mapping[str, str]) -> dict[str, Any]:
-    """Sizes of the recipes that still are what the run began with."""
-    counts = {}
-    for name, key in data.items():
-        with contextlib.suppress(DataError):
-            index = load_index(artifacts / name)
-            if index.key == key:
-                counts[name] = index.counts
-    return counts

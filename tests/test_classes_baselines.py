@@ -6,8 +6,8 @@ import librosa
 import numpy as np
 import pytest
 
-from training.classifier import baselines as module
-from training.classifier.baselines import NAMES, baselines, statistics, thinned
+from training.classes import baselines as module
+from training.classes.baselines import NAMES, baselines, statistics, thinned
 from training.errors import RunError
 
 FITTED = NAMES[1:]

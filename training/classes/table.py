@@ -7,8 +7,8 @@ is none.
 from collections.abc import Mapping
 from typing import Any
 
-from training.classifier.scores import BINS, MEASURES
-from training.classifier.summary import Summary, confusions, ordered, rival
+from training.classes.scores import BINS, MEASURES
+from training.classes.summary import Summary, confusions, ordered, rival
 from training.tables import bounds, columns, difference, number, scaled
 
 FEW = 10  # groups, below which an interval over them says little

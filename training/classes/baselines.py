@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from training.classifier.scores import LEAST
+from training.classes.scores import LEAST
 from training.errors import RunError
 
 NAMES = ("majority", "random forest", "gradient boosting", "SVM")

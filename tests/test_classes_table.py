@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.classified import ANSWERS, NAMES, large, told
-from training.classifier.table import table
+from training.classes.table import table
 
 
 def cells(text: str, first: str) -> list[str]:

@@ -9,8 +9,8 @@ from sklearn import metrics
 
 from tests.classified import ANSWERS, TRUTH, large, told
 from training import durable
-from training.classifier.scores import margin, scores
-from training.classifier.summary import confusions, ordered, rival, save, summary
+from training.classes.scores import margin, scores
+from training.classes.summary import confusions, ordered, rival, save, summary
 from training.errors import RunError
 
 

@@ -19,15 +19,14 @@ tf = pytest.importorskip("tensorflow")
 import keras  # noqa: E402
 from keras.src.legacy.saving import legacy_h5_format  # noqa: E402
 
-from training.classifier import start  # noqa: E402
 from training.classifier.backbones import make_net  # noqa: E402
-from training.classifier.start import begun  # noqa: E402
 from training.classifier.teacher import hash_of  # noqa: E402
 from training.engine.checkpoint import Checkpoints, pack  # noqa: E402
 from training.engine.keras_learner import Learner, Steps, variables  # noqa: E402
 from training.engine.settings import Settings  # noqa: E402
 from training.errors import Changed, Damaged, RunError  # noqa: E402
-from training.graph import blocks  # noqa: E402
+from training.graph import blocks, start  # noqa: E402
+from training.graph.start import begun  # noqa: E402
 
 MAKE = {
     "mobilenetv3": keras.applications.MobileNetV3Large,

@@ -11,7 +11,7 @@ pytest.importorskip("matplotlib")
 
 from tests.classified import ANSWERS, NAMES, large, told  # noqa: E402
 from tests.pictured import assert_apart  # noqa: E402
-from training.classifier import plots  # noqa: E402
+from training.classes import plots  # noqa: E402
 
 
 def test_the_confusion_has_the_truth_down_and_shares_of_rows() -> None:

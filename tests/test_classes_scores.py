@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from training.classifier.scores import (
+from training.classes.scores import (
     average_precision,
     by_recording,
     calibration,
@@ -144,7 +144,7 @@ def test_the_seed_and_nothing_else_determines_the_draws(monkeypatch: pytest.Monk
     other = scores(labels, held, groups, CLASSES, seed=1)
     assert other["accuracy"]["mean"] == first["accuracy"]["mean"]
     assert other["macro_f1"] != first["macro_f1"]
-    monkeypatch.setattr("training.classifier.scores.AT_ONCE", 100)  # in many parts
+    monkeypatch.setattr("training.classes.scores.AT_ONCE", 100)  # in many parts
     assert scores(labels, held, groups, CLASSES) == first
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training.classifier.summary import Summary, rival
+from training.classes.summary import Summary, rival
 from training.pictures import BLACK, BLUE, GREY, ORANGE, blank, save
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ pytest.importorskip("tensorflow")
 from pipeline.disk import store  # noqa: E402
 from pipeline.formats import hdf5  # noqa: E402
 from pipeline.formats.fields import Field  # noqa: E402
-from training.classifier.parts import Parts, dealt, judged, parts  # noqa: E402
+from training.classes.parts import Parts, dealt, judged, parts  # noqa: E402
 from training.data.index import SPLITS, DataError, Index, load_index  # noqa: E402
 
 FIELDS = [

@@ -18,7 +18,7 @@ import soundfile
 from pipeline import cookbook
 from tests import here
 from training import folders
-from training.classifier.classify import BATCH, Cut, _span, classified, classify_path, runs
+from training.classes.classify import BATCH, Cut, _span, classified, classify_path, runs
 from training.data.index import DataError
 from training.errors import RunError
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from training import durable
-from training.classifier.baselines import NAMES
-from training.classifier.scores import MEASURES, by_recording, margin, measured, scores
+from training.classes.baselines import NAMES
+from training.classes.scores import MEASURES, by_recording, margin, measured, scores
 from training.errors import RunError
 
 Summary = dict[str, Any]  # JSON-able: what was not measured is None

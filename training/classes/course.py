@@ -1,0 +1,103 @@
+"""The course of a classifier's training: one run, or several under one name, and their figures.
+
+Reads: what the runs began with. Does: trains one after the other, passes over those that are
+finished, has them measured. Writes, through the others: the runs' folders, tables on stdout.
+
+Several are trained where there are folds, each a run of its own, or where a kind has variants of
+itself to be compared with. Their names begin with the one name and end with what each is.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from training.classes import report
+from training.classes.kind import Kind, Planned, Set
+from training.durable import digest
+from training.engine import keras_train
+from training.engine.keras_train import Config
+from training.errors import Changed
+from training.run import read_config
+from training.runs import folds_of
+
+Fold = tuple[int, int] | None  # its number from 1, of so many
+
+
+def of_fold(name: str, fold: Fold) -> str:
+    return f"{name}-{fold[0]}of{fold[1]}" if fold else name
+
+
+def folds(config: Config) -> list[tuple[str, dict[str, Any]]]:
+    """What is added to the name of each fold, and its configuration; only one without folds."""
+    if not config["fold"]:
+        return [("", dict(config))]
+    count = config["fold"][1]
+    each = [(k + 1, count) for k in range(count)]
+    return [(of_fold("", fold), {**config, "fold": list(fold)}) for fold in each]
+
+
+def begun(kind: Kind, root: Path, plan: Sequence[Planned], name: str, key: str) -> None:
+    """Train all of a plan on an index of this key; its last run is what it is about."""
+    if name:
+        _free(kind, root, name, plan[-1].config["fold"])
+    if len(plan) == 1:
+        _alone(kind, root, plan[0].config, name)
+    else:
+        _all(kind, root, plan, name or digest([plan[-1].config, key])[:8])
+
+
+def _free(kind: Kind, root: Path, name: str, fold: Fold) -> None:
+    """One name is that of one run, or of so many folds: both would be meant by it."""
+    count = fold[1] if fold else 0
+    each = {read_config(folder)["config"]["fold"][1] for folder in folds_of(root, name, kind.model)}
+    alone = (root / "runs" / kind.model / name / "config.json").exists()
+    if (count and alone) or each - {count}:
+        got = "a run without folds" if alone else f"{max(each)} folds"
+        do = "name a new run with RUN="
+        raise Changed("the name is taken", name, f"FOLDS={count}", got, do)
+
+
+def _alone(kind: Kind, root: Path, config: Config, name: str, checkpoint: int = -1) -> None:
+    folder = _trained(kind, root, config, name, checkpoint)
+    if folder:
+        print(report.whole(kind, folder, root))
+
+
+def _trained(
+    kind: Kind, root: Path, config: Config, name: str, checkpoint: int = -1
+) -> Path | None:
+    made = kind.train(root, config, name, checkpoint)
+    if made is None:
+        return None
+    keras_train.told(*made)
+    return made[0]
+
+
+def _all(kind: Kind, root: Path, plan: Sequence[Planned], name: str) -> None:
+    """One after the other; those that are finished are passed over."""
+    folders, main = [], []
+    for one in plan:
+        folder = _trained(kind, root, one.config, f"{name}{one.end}")
+        if folder is None:
+            raise Changed("several runs are trained by one process", "TF_CONFIG", "none")
+        folders.append(folder)
+        main += [folder] if one.told else []
+        keras.backend.clear_session()
+    told = report.evaluation(kind, [Set(name, tuple(main))], root)
+    for folder in folders:
+        report.redrawn(kind, folder)  # its card, which says that nothing is left to do
+    print(told)
+
+
+def resumed(kind: Kind, folder: Path, checkpoint: int = -1) -> None:
+    """Go on with a run; where it is one of several, with the others after it."""
+    root, config = folder.parents[2], read_config(folder)["config"]
+    plan = kind.plan(config)
+    if len(plan) == 1:
+        _alone(kind, root, config, folder.name, checkpoint)
+        return
+    _trained(kind, root, config, folder.name, checkpoint)
+    own = next(one for one in plan if one.config == config)
+    _all(kind, root, plan, folder.name.removesuffix(own.end))

@@ -1,0 +1,122 @@
+"""A run of any TensorFlow model: begun, gone on with, and its best weights for use.
+
+Reads: an index, a run's configuration and checkpoints. Does: opens the run's folder on the first
+process, hands it to the work that trains, and leaves no name taken by a run that cannot begin.
+Writes: the run's folder, through the work.
+"""
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from training.data.index import DataError, Index, load_index
+from training.engine.checkpoint import Checkpoints, load, weights
+from training.engine.keras_fit import Result
+from training.engine.keras_learner import given
+from training.engine.keras_ranks import Ranks, joined, place
+from training.errors import Changed, Damaged, RunError
+from training.run import Run, cores, opened, read_config, say
+
+Config = Mapping[str, Any]
+# Trains to the end; the run is None on all processes but the first. The ranks come with it, as no
+# tensor may be made before threads are fixed.
+Work = Callable[[Run | None, Ranks], Result]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run's net, ready for use."""
+
+    folder: Path
+    net: keras.Model
+    facts: dict[str, Any]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        held: dict[str, Any] = self.facts["config"]
+        return held
+
+    @property
+    def fold(self) -> tuple[int, int] | None:
+        fold = self.config.get("fold")
+        return (fold[0], fold[1]) if fold else None
+
+
+def trained(folder: Path, make: Callable[[Config], keras.Model]) -> Trained:
+    """The best weights of a run, in the net that `make` builds of its configuration."""
+    facts = read_config(folder)
+    try:
+        state = load(Checkpoints(folder).best())
+    except RunError as error:
+        do = f"go on with make resume RUN={folder.name}"
+        raise RunError(f"has no weights to use ({error})", folder, do=do) from error
+    net = make(facts["config"])
+    given(net, weights(state["learner"]))
+    return Trained(folder, net, facts)
+
+
+def of_its_shards(facts: Mapping[str, Any], index: Index) -> None:
+    """Refuses an index of other examples than those that a run began with."""
+    before = facts["data"].get(index.name, index.key)
+    if before != index.key:
+        what = "the shards were built anew since the run was trained"
+        do = "put them back, or train again under a new name with RUN="
+        raise Changed(what, index.folder, before[:16], index.key[:16], do)
+
+
+def train(
+    artifacts: Path,
+    model: str,
+    config: Config,
+    name: str,
+    begun: Callable[[Index], Work],
+    *,
+    checkpoint: int = -1,
+) -> tuple[Path, Result] | None:
+    """Train to the end, from wherever the run is; None on all processes but the first.
+
+    `begun` finds what cannot be trained from before there is a run.
+    """
+    index = load_index(artifacts / config["recipe"])
+    work = begun(index)
+    if place()[0]:
+        work(None, joined(cores()))
+        return None
+    runs = artifacts / "runs" / model
+    known = set(runs.glob("*/config.json"))
+    if (before := runs / name) / "config.json" in known:
+        of_its_shards(read_config(before), index)  # or each number that follows from them is named
+    with opened(artifacts, model, config, {index.name: index.key}, name=name) as run:
+        if checkpoint >= 0:
+            Checkpoints(run.folder).go_back(checkpoint)
+            run.mark("unfinished")
+        try:
+            return run.folder, work(run, joined(run.threads))
+        except (Changed, Damaged, DataError):  # its name stays free for what can be begun
+            if run.folder / "config.json" not in known and not Checkpoints(run.folder).all():
+                shutil.rmtree(run.folder)
+            raise
+
+
+def told(folder: Path, result: Result) -> None:
+    """How it went, on stderr."""
+    say(
+        f"{folder}: {result.why}; {result.state.step} steps, {result.speed:.0f} examples/s, "
+        f"waiting for data {result.wait:.1%}, saving {result.saving:.1%} of the time"
+    )
+
+
+def adamw(rate: float, decay: float) -> keras.optimizers.Optimizer:
+    """Only what is multiplied decays."""
+    made = keras.optimizers.AdamW(rate, weight_decay=decay)
+    made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return made
+
+
+def nothing(net: keras.Model) -> Mapping[str, float]:
+    """In the place of a validation, where nobody asks for one."""
+    raise AssertionError("only the first process validates")

@@ -1,0 +1,44 @@
+"""What the profiles of all models have in common: a name, numbers, and what a person changes.
+
+Reads and writes nothing. Does: finds a profile by its name, puts in what was asked beside it, turns
+it into what a run keeps, and back.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
+from typing import Any, TypeVar
+
+from training.asked import seconds
+from training.engine.settings import Settings
+from training.errors import Changed
+
+SEEDS = 1 << 32  # what NumPy's older generator, which Keras seeds, has
+
+P = TypeVar("P")
+
+
+def named(profiles: Mapping[str, P], name: str) -> P:
+    if name not in profiles:
+        raise Changed("no such profile", "PROFILE", " or ".join(profiles), name)
+    return profiles[name]
+
+
+def asked(settings: Settings, epochs: int = 0, budget: str = "", seed: int = 0) -> Settings:
+    """A profile's settings with what a person asked for."""
+    if not 0 <= seed < SEEDS:
+        raise Changed("out of range", "SEED", f"0 to {SEEDS - 1}", seed)
+    more: dict[str, Any] = {"epochs": epochs} if epochs else {}
+    if budget:
+        more["budget"] = seconds(budget)
+    return replace(settings, seed=seed, **more)
+
+
+def kept(profile: Any) -> dict[str, Any]:
+    """A profile as a run keeps it."""
+    return asdict(profile)
+
+
+def back(kind: type[P], config: Mapping[str, Any]) -> P:
+    """A profile of a kind from what a run kept."""
+    held = {f.name: config[f.name] for f in fields(kind)}  # type: ignore[arg-type]
+    return kind(**held | {"settings": Settings(**held["settings"])})
