@@ -69,7 +69,9 @@ def join(manifest: Manifest, decoded: Decoded, given: str) -> Corpus:
     """`given` is "", "groups" (ignore official splits) or a splits file."""
     records = _outcomes(manifest, decoded)
     items = [
-        splits.Item(r.id, r.path, group(r), r.label, r.role, r.split, r.fold, _seconds(r, decoded))
+        splits.Item(
+            r.id, r.path, group(r), _told(r), r.role, r.split, r.fold, _seconds(r, decoded)
+        )  # fmt: skip
         for r in records
         if not r.reject
     ]
@@ -80,6 +82,12 @@ def join(manifest: Manifest, decoded: Decoded, given: str) -> Corpus:
     splits.check_leaks(items, split_of)
     key = store.digest([manifest.key, decoded.key, splits.write_csv(split_of)])
     return Corpus(records, decoded, split_of, key)
+
+
+def _told(record: Record) -> str:
+    """What a recording is labelled with: recordings of a class, or with tags, have splits of their
+    own, for others would leave a model without a test."""
+    return record.label or ("with tags" if record.role == "labelled" and record.tags else "")
 
 
 def _seconds(record: Record, decoded: Decoded) -> float:

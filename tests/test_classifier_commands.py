@@ -578,7 +578,7 @@ def test_shards_that_were_built_anew_are_warned_of(
     monkeypatch.setattr(report, "load_index", lambda path: other(load_index(path)))
     one = told("evaluate", artifacts, RUN="a")
     assert one.code == 0
-    assert f"{NAME}: built anew since the run was trained, which may have learnt" in one.err
+    assert f"{NAME}: built anew since a was trained, which may have learnt" in one.err
     monkeypatch.setattr(use, "load_index", report.load_index)
     for command in ("teacher", "export"):
         one = told(command, artifacts, RUN="a")

@@ -15,6 +15,7 @@ import soundfile
 
 from pipeline.demo import corpus as demo
 from pipeline.demo.files import Kind, encode
+from pipeline.demo.music import TAGS
 from pipeline.demo.plan import Item, plan
 from pipeline.demo.sounds import CLASSES
 from pipeline.errors import UsageError
@@ -130,14 +131,16 @@ def test_the_corpus_has_the_stated_size_and_mixture() -> None:
         if top != "broken":
             groups[top].add(item.row["group"])
             labels[top, item.row.get("label", "")].add(item.row["group"])
-    assert 21 < sum(minutes.values()) < 24
+    assert 40 < sum(minutes.values()) < 44
     assert 4 < minutes["voices"] < 4.6
     assert 3.3 < minutes["noise"] < 4
     assert 2.3 < minutes["music"] < 2.7
     assert 1.8 < minutes["conversations"] < 2.2
     assert 9 < minutes["sounds"] < 11
+    assert 19 < minutes["songs"] < 21
     assert {top: len(g) for top, g in groups.items()} == {
-        "voices": 20, "noise": 56, "music": 8, "conversations": 3, "sounds": 160
+        "voices": 20, "noise": 56, "music": 8, "conversations": 3, "sounds": 160,
+        "songs": 48,
     }  # fmt: skip
     assert sum(map(len, groups.values())) == len(set.union(*groups.values()))  # none in two
     assert all(len(labels["noise", c]) >= 6 for c in CLASSES)
@@ -147,20 +150,42 @@ def test_the_corpus_has_the_stated_size_and_mixture() -> None:
     assert len({item.path for item in PLAN}) == len(PLAN)
 
 
-def test_sounds_are_for_classification_and_move_no_other_split() -> None:
-    items = [
-        Member(item.path, item.path, row["group"], row.get("label", ""), row["role"], "", None)
-        for item in PLAN
-        for row in [item.row]
+def members() -> list[Member]:
+    """As the pipeline takes them: what has tags and no class is of a kind of its own."""
+    told = [item.row.get("label", "") or item.row.get("tags", "") and "tags" for item in PLAN]
+    return [
+        Member(item.path, item.path, item.row["group"], what, item.row["role"], "", None)
+        for item, what in zip(PLAN, told, strict=True)
     ]
-    sounds = [item for item in items if item.path.startswith("sounds/")]
-    assert {item.role for item in sounds} == {"labelled"}  # noise would be mixed with speech
+
+
+@pytest.mark.parametrize("top", ["sounds", "songs"])
+def test_what_is_there_to_tell_apart_moves_no_other_split(top: str) -> None:
+    items = members()
+    more = [item for item in items if item.path.startswith(f"{top}/")]
+    assert {item.role for item in more} == {"labelled"}  # noise would be mixed with speech
     split_of = assign(items)
-    without = assign([item for item in items if item not in sounds])
+    without = assign([item for item in items if item not in more])
     assert {name: split_of[name] for name in without} == without
+
+
+def test_every_tag_is_true_and_false_in_every_split() -> None:
+    split_of = assign(members())
+    songs = [item for item in PLAN if item.row.get("tags")]
+    for split in ("train", "valid", "test"):
+        found = [item.row["tags"].split("|") for item in songs
+                 if split_of[item.row["group"]] == split]  # fmt: skip
+        for tag in TAGS:
+            count = sum(tag in tags for tags in found)
+            assert 5 <= count <= len(found) - 5, (split, tag)
+
+
+def test_sounds_are_for_classification() -> None:
+    items = members()
+    split_of = assign(items)
     for split in ("valid", "test"):
         heard = {item.group: item.label for item in items if split_of[item.group] == split}
-        count = Counter(label for label in heard.values() if label)
+        count = Counter(label for label in heard.values() if label in CLASSES)
         assert set(count) == set(CLASSES)
         assert min(count.values()) >= 3
         assert count.total() >= 25  # enough to measure a classifier

@@ -29,7 +29,15 @@ from tests import corpus, here
 from training.data.index import load_index
 
 RELATIVE, FLOOR = 1e-5, 1e-6
-PARTS = {"voices": 9, "noise": 16, "music": 6, "conversations": 3, "sounds": 8, "broken": 4}
+PARTS = {
+    "voices": 9,
+    "noise": 16,
+    "music": 6,
+    "conversations": 3,
+    "sounds": 8,
+    "songs": 4,
+    "broken": 4,
+}
 PARTED = ("voices", "noise", "sounds")  # into a folder for each voice or class
 SPECTRA = [r.name for r in cookbook.load([]) if r.features and "vector" not in r.features]
 MIXED = [r.name for r in cookbook.load([]) if r.mix]
@@ -54,7 +62,7 @@ def _part(items: list[demo_plan.Item]) -> Iterator[demo_plan.Item]:
     for item in items:
         top, rest = item.path.split("/", 1)
         group = f"{top}/{rest.split('/')[0]}" if top in PARTED else item.path
-        group = item.row.get("group", group) if top == "music" else group
+        group = item.row.get("group", group) if top in ("music", "songs") else group
         group = rest[: len("pool-a")] if top == "conversations" else group
         most = 2 if top == "noise" else 1
         if taken.get(top, 0) < PARTS[top] and groups.get(group, 0) < most:

@@ -1,8 +1,8 @@
-"""The demo corpus: about 22 minutes of synthetic audio with a list, made on the spot.
+"""The demo corpus: about 42 minutes of synthetic audio with a list, made on the spot.
 
 Reads the stamp `demo.json` in the target folder. Writes voices/, noise/, music/, conversations/,
-sounds/, broken/, `melmill.csv` and the stamp. Does: makes every planned file from its name and the
-seed alone, and moves the finished folder into place, so that a kill leaves nothing half made.
+sounds/, songs/, broken/, `melmill.csv` and the stamp. Does: makes every planned file from its name
+and the seed alone, and moves the finished folder into place: a kill leaves nothing half made.
 """
 
 import csv
@@ -17,7 +17,7 @@ import psutil
 from pipeline.demo.plan import Item, plan
 from pipeline.errors import UsageError
 
-VERSION = 2  # raise it whenever any byte of the corpus changes
+VERSION = 3  # raise it whenever any byte of the corpus changes
 LIST, STAMP, MADE_BY = "melmill.csv", "demo.json", "melmill demo"
 COLUMNS = ("path", "label", "group", "split", "role", "start", "end", "tags", "rttm")
 Progress = Callable[[int, int], None]

@@ -22,6 +22,7 @@ LENGTHS = ((3.0, 3.6), (3.2, 4.4), (3.6, 8.4))  # seconds, of a voice's files
 TAKES = (1, 2, 1, 1, 3, 1, 1)  # files of each source of a class, in noise/
 SOURCES = 20  # of a class, in sounds/, one file each
 ARTISTS, CLIPS = 8, 4
+BANDS, SONGS = 48, 4  # in songs/, which nothing is mixed with
 POOLS, PER_POOL, TALKS = ("pool-a", "pool-b", "pool-c"), 3, 2
 
 PCM = Kind("wav", "WAV", "PCM_16", 16000)
@@ -55,6 +56,7 @@ class Item:
 def plan(seed: int) -> list[Item]:
     """Every file of the corpus in the list's order."""
     items = [*_voices(seed), *_noise(seed), *_music(seed), *_talks(seed), *_sounds(seed)]
+    items += _songs(seed)
     return items + list(_broken(items))
 
 
@@ -145,18 +147,29 @@ def _music(seed: int) -> Iterator[Item]:
     for k, clip in enumerate(clips(seed)):
         name = f"{clip.artist}-clip-{k % CLIPS + 1}"
         kind, rng = MUSIC[(k + k // CLIPS) % len(MUSIC)], stream(seed, "demo music", name)
-        seconds = rng.uniform(4, 5.6)
+        yield _played(seed, "music", clip, name, kind, rng.uniform(4, 5.6))
 
-        def make(
-            clip: Clip = clip, name: str = name, kind: Kind = kind, seconds: float = seconds
-        ) -> bytes:
-            rng = stream(seed, "demo playing", name)
-            sound = play(clip, make_artist(seed, clip.artist), kind.rate, seconds, rng)
-            sound = sound if kind.channels == 2 else sound.mean(axis=1)
-            return encode(rng.uniform(0.3, 0.8) * sound, kind)
 
-        row = {"group": clip.artist, "role": "music", "tags": "|".join(clip.tags)}
-        yield Item(f"music/{name}.{kind.ending}", row, seconds, make)
+def _songs(seed: int) -> Iterator[Item]:
+    """More music to tell apart by its tags, long enough for two patches of a tagger."""
+    for k in range(BANDS * SONGS):
+        clip = make_clip(seed, f"band-{k // SONGS + 1:02d}", k % SONGS)
+        name = f"{clip.artist}-song-{k % SONGS + 1}"
+        kind = MUSIC[(k + k // SONGS) % len(MUSIC)]
+        seconds = float(stream(seed, "demo song", name).uniform(6, 6.6))
+        yield _played(seed, "songs", clip, name, kind, seconds)
+
+
+def _played(seed: int, top: str, clip: Clip, name: str, kind: Kind, seconds: float) -> Item:
+    def make() -> bytes:
+        rng = stream(seed, "demo playing", name)
+        sound = play(clip, make_artist(seed, clip.artist), kind.rate, seconds, rng)
+        sound = sound if kind.channels == 2 else sound.mean(axis=1)
+        return encode(rng.uniform(0.3, 0.8) * sound, kind)
+
+    role = "music" if top == "music" else "labelled"
+    row = {"group": clip.artist, "role": role, "tags": "|".join(clip.tags)}
+    return Item(f"{top}/{name}.{kind.ending}", row, seconds, make)
 
 
 def _talk_seconds(seed: int, pool: str, number: int) -> float:
