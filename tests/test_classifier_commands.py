@@ -35,8 +35,9 @@ from training import report as of_runs  # noqa: E402
 from training.classes import course, report  # noqa: E402
 from training.classifier import __main__ as script  # noqa: E402
 from training.classifier import kind, profiles, train, use  # noqa: E402
-from training.classifier.teacher import FILE, hash_of  # noqa: E402
+from training.classifier.teacher import FILE  # noqa: E402
 from training.data.index import DataError, load_index  # noqa: E402
+from training.durable import hash_of  # noqa: E402
 from training.engine import keras_ranks  # noqa: E402
 from training.engine.checkpoint import Checkpoints, step_of  # noqa: E402
 from training.graph.usage import FILES, TOLD  # noqa: E402

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from training import durable
-from training.classifier.teacher import FILE, TEACHER, hash_of, taught, write
+from training.classifier.teacher import FILE, TEACHER, taught, write
 from training.data.index import Index
+from training.durable import hash_of
 from training.engine.checkpoint import load, pack
 from training.errors import Changed, Damaged, RunError
 

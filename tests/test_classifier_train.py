@@ -25,10 +25,11 @@ from training.classes.validation import Validation  # noqa: E402
 from training.classifier import MODEL, profiles, train  # noqa: E402
 from training.classifier.loss import Objective  # noqa: E402
 from training.classifier.profiles import Profile  # noqa: E402
-from training.classifier.teacher import TEACHER, hash_of, taught  # noqa: E402
+from training.classifier.teacher import TEACHER, taught  # noqa: E402
 from training.data.fields import spectrum  # noqa: E402
 from training.data.index import SPLITS, DataError, Index, load_index  # noqa: E402
 from training.data.tf_data import narrow  # noqa: E402
+from training.durable import hash_of  # noqa: E402
 from training.engine import keras_ranks  # noqa: E402
 from training.engine.checkpoint import Checkpoints  # noqa: E402
 from training.errors import Changed, RunError  # noqa: E402

@@ -20,7 +20,7 @@ import keras  # noqa: E402
 from keras.src.legacy.saving import legacy_h5_format  # noqa: E402
 
 from training.classifier.backbones import make_net  # noqa: E402
-from training.classifier.teacher import hash_of  # noqa: E402
+from training.durable import hash_of  # noqa: E402
 from training.engine.checkpoint import Checkpoints, pack  # noqa: E402
 from training.engine.keras_learner import Learner, Steps, variables  # noqa: E402
 from training.engine.settings import Settings  # noqa: E402

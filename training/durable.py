@@ -135,3 +135,12 @@ def read_json(path: Path) -> dict[str, Any]:
         raise Damaged("its content does not match its seal", path, do="put back a copy of it")
     found: dict[str, Any] = value
     return found
+
+
+def hash_of(path: Path) -> str:
+    """sha256 of a file."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise RunError(f"cannot be read: {error.strerror}", path) from error

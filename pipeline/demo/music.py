@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import next_fast_len
 from scipy.signal import fftconvolve
 
 from pipeline.demo.voices import series
@@ -25,7 +26,9 @@ PROGRESSIONS: dict[str, list[list[tuple[int, bool]]]] = {
               [(0, False), (5, False), (7, False), (0, False)],
               [(0, False), (3, True), (8, True), (5, False)]],
 }  # fmt: skip
-TAGS = ("fast", "slow", "drums", "no-drums", "plucked", "pad", "bass", "major", "minor")
+TAGS = (
+    "fast", "slow", "drums", "no-drums", "plucked", "pad", "bass", "backwards", "major", "minor",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,14 @@ class Clip:
     drums: bool
     bass: bool
     tonic: int
+    backwards: bool = False
 
     @property
     def tags(self) -> list[str]:
         speed = "fast" if self.beats_per_minute > 110 else "slow"
         beat = "drums" if self.drums else "no-drums"
-        return [speed, beat, self.lead, *(["bass"] if self.bass else []), self.mode]
+        there = {"bass": self.bass, "backwards": self.backwards}
+        return [speed, beat, self.lead, *(tag for tag in there if there[tag]), self.mode]
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,17 @@ def make_clip(seed: int, artist: str, number: int) -> Clip:
     )
 
 
-def play(clip: Clip, artist: Artist, rate: int, seconds: float, rng: Rng) -> Floats:
+@dataclass(frozen=True)
+class Levels:
+    """How loud bass and drums are beside the lead, whose peak is a half."""
+
+    bass: float = 0.35
+    drums: float = 0.5
+
+
+def play(
+    clip: Clip, artist: Artist, rate: int, seconds: float, rng: Rng, levels: Levels = Levels()
+) -> Floats:
     """(samples, 2), peak 1."""
     n, beat = round(seconds * rate), 60.0 / clip.beats_per_minute
     chords = PROGRESSIONS[clip.mode][rng.integers(3)]
@@ -107,11 +122,26 @@ def play(clip: Clip, artist: Artist, rate: int, seconds: float, rng: Rng) -> Flo
         if clip.drums:
             _hit(artist, drums, k, beat, rate, rng)
     lead += artist.room * fftconvolve(lead, _room(rate, rng))[:n]
-    middle = 0.35 * low / _peak(low) + 0.5 * drums / _peak(drums)
+    middle = levels.bass * low / _peak(low) + levels.drums * drums / _peak(drums)
     lead *= 0.5 / _peak(lead)
     angle = np.pi / 4 * (1 + artist.side)
     both = np.stack([middle + np.cos(angle) * lead, middle + np.sin(angle) * lead], axis=1)
+    both = both[::-1] if clip.backwards else both
     return both / _peak(both)
+
+
+def worn(sound: Floats, rate: int, rng: Rng) -> Floats:
+    """(samples, channels) as an old tape has it: hiss, and an equaliser that nobody set right, so
+    that no tag is told by the average spectrum alone; peak 1."""
+    size = next_fast_len(len(sound), real=True)
+    bands = np.log2(np.maximum(np.fft.rfftfreq(size, 1 / rate), 40.0))
+    decibels = np.interp(bands, np.log2([60, 250, 1000, 4000, 12000]), rng.normal(0, 6, 5))
+    spectrum = np.fft.rfft(sound, size, axis=0) * 10 ** (decibels / 20)[:, None]
+    out = np.fft.irfft(spectrum, size, axis=0)[: len(sound)]
+    out = out / _peak(out)
+    hiss = 10 ** (rng.uniform(-60, -30) / 20)
+    out += hiss * rng.standard_normal(out.shape)
+    return out / _peak(out)
 
 
 def _peak(x: Floats) -> float:

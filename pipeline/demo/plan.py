@@ -5,13 +5,14 @@ makes its bytes; a file's sound depends on the seed and its own name only.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.demo.files import Kind, encode
-from pipeline.demo.music import Clip, make_artist, make_clip, play
+from pipeline.demo.music import Clip, Levels, make_artist, make_clip, play, worn
 from pipeline.demo.sounds import CLASSES, noise
 from pipeline.demo.voices import Voice, conversation, make_voice, utterance
 from pipeline.rng import stream
@@ -22,7 +23,7 @@ LENGTHS = ((3.0, 3.6), (3.2, 4.4), (3.6, 8.4))  # seconds, of a voice's files
 TAKES = (1, 2, 1, 1, 3, 1, 1)  # files of each source of a class, in noise/
 SOURCES = 20  # of a class, in sounds/, one file each
 ARTISTS, CLIPS = 8, 4
-BANDS, SONGS = 48, 4  # in songs/, which nothing is mixed with
+BANDS, SONGS = 60, 4  # in songs/, which nothing is mixed with
 POOLS, PER_POOL, TALKS = ("pool-a", "pool-b", "pool-c"), 3, 2
 
 PCM = Kind("wav", "WAV", "PCM_16", 16000)
@@ -147,7 +148,9 @@ def _music(seed: int) -> Iterator[Item]:
     for k, clip in enumerate(clips(seed)):
         name = f"{clip.artist}-clip-{k % CLIPS + 1}"
         kind, rng = MUSIC[(k + k // CLIPS) % len(MUSIC)], stream(seed, "demo music", name)
-        yield _played(seed, "music", clip, name, kind, rng.uniform(4, 5.6))
+        row = {"group": clip.artist, "role": "music", "tags": "|".join(clip.tags)}
+        make = partial(_played, seed, clip, name, kind, seconds := rng.uniform(4, 5.6))
+        yield Item(f"music/{name}.{kind.ending}", row, seconds, make)
 
 
 def _songs(seed: int) -> Iterator[Item]:
@@ -155,21 +158,25 @@ def _songs(seed: int) -> Iterator[Item]:
     for k in range(BANDS * SONGS):
         clip = make_clip(seed, f"band-{k // SONGS + 1:02d}", k % SONGS)
         name = f"{clip.artist}-song-{k % SONGS + 1}"
-        kind = MUSIC[(k + k // SONGS) % len(MUSIC)]
-        seconds = float(stream(seed, "demo song", name).uniform(6, 6.6))
-        yield _played(seed, "songs", clip, name, kind, seconds)
+        kind, rng = MUSIC[(k + k // SONGS) % len(MUSIC)], stream(seed, "demo song", name)
+        seconds = float(rng.uniform(6, 6.6))
+        clip = replace(clip, backwards=bool(rng.random() < 0.5))
+        row = {"group": clip.artist, "role": "labelled", "tags": "|".join(clip.tags)}
+        make = partial(_played, seed, clip, name, kind, seconds, old=True)
+        yield Item(f"songs/{name}.{kind.ending}", row, seconds, make)
 
 
-def _played(seed: int, top: str, clip: Clip, name: str, kind: Kind, seconds: float) -> Item:
-    def make() -> bytes:
-        rng = stream(seed, "demo playing", name)
-        sound = play(clip, make_artist(seed, clip.artist), kind.rate, seconds, rng)
-        sound = sound if kind.channels == 2 else sound.mean(axis=1)
-        return encode(rng.uniform(0.3, 0.8) * sound, kind)
-
-    role = "music" if top == "music" else "labelled"
-    row = {"group": clip.artist, "role": role, "tags": "|".join(clip.tags)}
-    return Item(f"{top}/{name}.{kind.ending}", row, seconds, make)
+def _played(
+    seed: int, clip: Clip, name: str, kind: Kind, seconds: float, old: bool = False
+) -> bytes:
+    """An old recording has bass and drums at any level, hiss, and colours of its own."""
+    rng, levels = stream(seed, "demo playing", name), Levels()
+    if old:
+        levels = Levels(*(level * 10 ** (rng.uniform(-18, 0) / 20) for level in (0.35, 0.5)))
+    sound = play(clip, make_artist(seed, clip.artist), kind.rate, seconds, rng, levels)
+    sound = worn(sound, kind.rate, rng) if old else sound
+    sound = sound if kind.channels == 2 else sound.mean(axis=1)
+    return encode(rng.uniform(0.3, 0.8) * sound, kind)
 
 
 def _talk_seconds(seed: int, pool: str, number: int) -> float:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from training import ranking
 from training.errors import RunError
 
 Scores = dict[str, Any]  # JSON-able: what cannot be told is None
@@ -83,14 +84,10 @@ def checked(
 
 
 def average_precision(truth: np.ndarray, score: np.ndarray) -> float | None:
-    """Precision where each positive is found, on average; equal scores count as one step."""
+    """Precision where each positive is found, on average; None without positives."""
     if not truth.any():
         return None
-    order = np.argsort(-score, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
-    right = np.cumsum(truth[order])[ends]
-    steps = np.diff(right, prepend=0) / right[-1]
-    return float((steps * right / (ends + 1)).sum())
+    return float(ranking.average_precision(truth, score, np.ones((1, len(truth))))[0])
 
 
 def calibration(labels: np.ndarray, probabilities: np.ndarray) -> Scores:

@@ -16,10 +16,10 @@ from training.classes.kind import Answers, Kind, Planned
 from training.classes.table import table
 from training.classifier import MODEL, use
 from training.classifier.card import card
-from training.classifier.teacher import hash_of
 from training.classifier.train import best, train
 from training.data.index import SPLITS, Index
 from training.data.tf_data import Examples
+from training.durable import hash_of
 from training.engine.keras_train import Config, Trained
 from training.graph.answers import Asked, softmax
 from training.graph.usage import TOLD

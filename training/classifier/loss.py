@@ -14,7 +14,7 @@ import tensorflow as tf
 from training.classifier.profiles import Profile
 from training.classifier.teacher import TEACHER
 from training.engine.keras_learner import Batch
-from training.graph.augment import Augment, augment
+from training.graph.augment import augment, changes
 
 
 class Objective:
@@ -25,10 +25,7 @@ class Objective:
     ) -> None:
         """`counts` of the training examples of each class."""
         self.profile, self.features, self.count = profile, features, len(counts)
-        told = recipe["features"][features]
-        log = {"log": told["log"], "constant": told.get("eps") or told.get("c") or 0.0}
-        changes: dict[str, Any] = {**(profile.augment or {}), **log}
-        self.changes = Augment(**changes) if profile.augment else None
+        self.changes = changes(profile.augment, recipe["features"][features])
         weights = np.maximum(counts, 1.0) ** -profile.balance  # a class may have no examples
         average = np.average(weights, weights=counts)
         self.weights = (weights / average).astype(np.float32)  # 1 on average

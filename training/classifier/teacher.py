@@ -6,7 +6,6 @@ refuses answers for other data, for other classes, or that miss an example; aver
 teachers' probabilities.
 """
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,8 +13,9 @@ import numpy as np
 
 from training import durable
 from training.data.index import Index
+from training.durable import hash_of
 from training.engine.checkpoint import load, pack
-from training.errors import Changed, Damaged, RunError
+from training.errors import Changed, Damaged
 
 FILE = "teacher.logits"
 TEACHER = "teacher"  # the answers' name in a batch
@@ -28,15 +28,6 @@ def write(path: Path, index: Index, run: str, part: np.ndarray, logits: np.ndarr
     held[part] = logits
     told = {"run": run, "data": index.key, "classes": list(index.classes), "logits": held}
     durable.write(path, pack(told))
-
-
-def hash_of(path: Path) -> str:
-    """sha256 of a file."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise RunError(f"cannot be read: {error.strerror}", path) from error
 
 
 def taught(

@@ -20,10 +20,11 @@ from training.classifier import MODEL
 from training.classifier.backbones import make_net
 from training.classifier.loss import Objective
 from training.classifier.profiles import Profile, profile_of
-from training.classifier.teacher import FILE, hash_of, taught
+from training.classifier.teacher import FILE, taught
 from training.data.fields import spectrum
 from training.data.index import SPLITS, Index, load_index
 from training.data.tf_data import Examples
+from training.durable import hash_of
 from training.engine import keras_train
 from training.engine.checkpoint import Checkpoints
 from training.engine.keras_fit import Result, fit

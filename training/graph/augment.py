@@ -33,7 +33,7 @@ class Augment:
     mel_masks: int = 0
     mel_width: float = 0.1  # as a part of the bands
     log: str = "db"  # of the recipe's feature: what a change of level does to it
-    constant: float = 0.0  # that goes with the log: eps of ln, c of log10_1p
+    constant: float = 0.0  # that goes with the log: eps of ln
 
     def __post_init__(self) -> None:
         if self.log not in LOGS:
@@ -44,6 +44,13 @@ class Augment:
         wrong += [n for n in others if not 0 <= getattr(self, n) < float("inf")]
         if wrong:
             raise Changed("out of range", wrong[0], got=getattr(self, wrong[0]))
+
+
+def changes(asked: Mapping[str, float] | None, told: Mapping[str, Any]) -> Augment | None:
+    """What a profile asks for, of a feature that a recipe tells of; None for nothing at all."""
+    log = {"log": told["log"], "constant": told.get("eps") or 0.0}
+    both: dict[str, Any] = {**(asked or {}), **log}
+    return None if asked is None else Augment(**both)
 
 
 def named(seed: tf.Tensor, name: str | int | tf.Tensor) -> tf.Tensor:

@@ -1,0 +1,3 @@
+"""The music tagger: which tags a track has, and when."""
+
+MODEL = "tagger"
