@@ -7,20 +7,21 @@ MAKEFLAGS += -r
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help features scan decode shards verify resume train-denoiser train-classifier teacher
-.PHONY: analyze evaluate export denoise classify torch tensorflow peers bench test test-all lint
-.PHONY: clean distclean
+.PHONY: train-tagger import-musicnn analyze evaluate export denoise classify tag
+.PHONY: torch tensorflow peers bench test test-all lint clean distclean
 
 VENV ?= .venv
 PYTHON ?= python3
 STAGE = $(VENV)/bin/python -m pipeline
 DENOISER = -m training.denoiser
 CLASSIFIER = -m training.classifier
+TAGGER = -m training.tagger
 
 # Values reach the commands through the environment, as they were typed: neither make nor the shell
 # looks inside them.
 ASKED := DATA RECIPE LAYOUT ROLE SPLITS JOBS MAX_RAM MAX_REJECTED ARTIFACTS
 ASKED += PROFILE ARCH EPOCHS BUDGET SEED RUN INIT CHECKPOINT ON LIMIT DNSMOS IN OUT PROCESSES
-ASKED += BACKBONE WEIGHTS TEACHER FOLDS AUGMENT TOP JSON
+ASKED += BACKBONE WEIGHTS TEACHER FOLDS AUGMENT TOP JSON NET
 $(foreach v,$(ASKED),$(if $(filter undefined,$(origin $(v))),,$(eval override $(v) := $$(value $(v)))))
 export $(ASKED)
 
@@ -28,7 +29,9 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 	@echo "  of data:     DATA=folder RECIPE=name|file.toml LAYOUT= ROLE= SPLITS= JOBS= MAX_RAM= MAX_REJECTED= ARTIFACTS="
 	@echo "  of training: RECIPE= PROFILE=demo|best|classic EPOCHS= BUDGET=8h SEED= RUN=name"
-	@echo "  of denoisers: PROFILE=small ARCH= INIT=run PROCESSES=   of classifiers: BACKBONE= WEIGHTS=file TEACHER=run FOLDS=5 AUGMENT=no"
+	@echo "  of denoisers: PROFILE=small ARCH= INIT=run PROCESSES="
+	@echo "  of classifiers: BACKBONE= WEIGHTS=file TEACHER=run FOLDS=5 AUGMENT=no"
+	@echo "  of taggers: NET= INIT=run AUGMENT=no"
 	@echo "  of a run:    RUN=name CHECKPOINT=step ON=recipe LIMIT= DNSMOS=no IN=recording OUT=cleaned TOP=3 JSON=yes"
 
 features: shards ## everything: from a folder of audio (or the demo corpus) to sealed shards
@@ -58,6 +61,13 @@ train-classifier: $(VENV)/tensorflow.stamp ## train a classifier and measure it,
 	@RECIPE="$${RECIPE:-noise-classifier}" $(STAGE) features --as-before
 	@$(VENV)/bin/python $(CLASSIFIER) train
 
+train-tagger: $(VENV)/tensorflow.stamp ## train a music tagger and measure it, making its shards first
+	@RECIPE="$${RECIPE:-musicnn}" $(STAGE) features --as-before
+	@$(VENV)/bin/python $(TAGGER) train
+
+import-musicnn: $(VENV)/musicnn.stamp ## make runs of MusicNN's published weights
+	@$(VENV)/bin/python $(TAGGER) import
+
 teacher: $(VENV)/tensorflow.stamp ## write what a classifier answers, for TEACHER= of another
 	@$(VENV)/bin/python $(CLASSIFIER) teacher
 
@@ -75,6 +85,9 @@ denoise: $(VENV)/torch.stamp ## clean recordings: IN=file or folder, OUT=
 
 classify: $(VENV)/tensorflow.stamp ## say what recordings hold: IN=file or folder
 	@$(VENV)/bin/python $(CLASSIFIER) classify
+
+tag: $(VENV)/tensorflow.stamp ## say which tags tracks have, and when: IN=file or folder
+	@$(VENV)/bin/python $(TAGGER) tag
 
 bench: $(VENV)/bench.stamp ## print the speed and memory figures, as ratios in one run
 	@$(VENV)/bin/python -m tests.bench
@@ -120,6 +133,12 @@ $(VENV)/tensorflow.stamp: $(VENV)/core.stamp .ci/tensorflow.lock
 	@echo "adding tensorflow to $(VENV)"
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r .ci/core.lock \
 	$(if $(GPU),".[tensorflow-gpu]",-r .ci/tensorflow.lock)
+	@touch $@
+
+# The package's weights alone are read: what it would bring with it is not needed.
+$(VENV)/musicnn.stamp: $(VENV)/tensorflow.stamp .ci/musicnn.lock
+	@echo "adding the published weights to $(VENV)"
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r .ci/musicnn.lock
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/core.stamp .ci/dev.lock

@@ -26,9 +26,11 @@ from keras import layers  # noqa: E402
 from pipeline.recipe import Feature  # noqa: E402
 from tests import made  # noqa: E402
 from training import durable  # noqa: E402
+from training.classes.scores import accuracy  # noqa: E402
 from training.durable import read_json  # noqa: E402
 from training.errors import RunError  # noqa: E402
-from training.graph import export as exporting  # noqa: E402
+from training.graph import compared  # noqa: E402
+from training.graph.compared import Served  # noqa: E402
 from training.graph.export import Clips, clear, export  # noqa: E402
 from training.graph.frontend import LogMel  # noqa: E402
 from training.graph.lite import load_lite  # noqa: E402
@@ -64,7 +66,7 @@ def sounds(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def built() -> Any:
     keras.utils.set_random_seed(1)
-    inputs = keras.Input((33, 20))
+    inputs = keras.Input((33, 20), name="features")
     x = layers.Normalization(mean=-60.0, variance=400.0)(inputs)
     x = layers.Reshape((33, 20, 1))(x)
     x = layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(x)
@@ -75,6 +77,10 @@ def built() -> Any:
     x = layers.Multiply()([x, layers.Conv2D(8, 1, activation="hard_sigmoid")(gate)])
     x = layers.Dropout(0.2)(layers.Flatten()(layers.AveragePooling2D((17, 1))(x)))
     return keras.Model(inputs, layers.Dense(3)(x))
+
+
+def served(net: Any, front: LogMel | None = None) -> Served:
+    return Served(net, CLASSES, tf.nn.softmax, "accuracy", accuracy, front)
 
 
 class Made:
@@ -88,9 +94,9 @@ class Made:
         self.net.compile(keras.optimizers.Adam(0.01), loss)
         self.net.fit(self.calibration, labels, epochs=20, batch_size=30, verbose=0)
         self.waves, labels = sounds(60, 2)
-        self.held = Clips(self.front(self.waves).numpy(), labels, self.waves)
+        self.held = Clips((self.front(self.waves).numpy(),), labels, self.waves)
         self.before = self.net.get_weights()
-        self.told = export(self.net, CLASSES, self.calibration, self.held, folder, self.front)
+        self.told = export(served(self.net, self.front), (self.calibration,), self.held, folder)
 
     def chances(self, features: np.ndarray) -> np.ndarray:
         return np.asarray(tf.nn.softmax(self.net(features, training=False)))
@@ -116,22 +122,21 @@ def test_what_is_told_is_what_lies_there(run: Made) -> None:
         assert row["input"] == ("wave" if "audio" in row["file"] else "features")
         assert 0 < row["ms"] < 100
     assert not list(run.folder.rglob(f"{durable.TEMP}*"))
-    own = {name: run.told[name] for name in ("classes", "labelled", "rate", "samples", "pad")}
-    told = {"classes": CLASSES, "labelled": 60, "rate": RATE, "samples": SAMPLES, "pad": "repeat"}
-    assert own == told
-    assert (run.told["frames"], run.told["mels"]) == (33, 20)
+    told = {"names": CLASSES, "labelled": 60, "rate": RATE, "samples": SAMPLES, "pad": "repeat"}
+    told |= {"measure": "accuracy", "inputs": {"features": [33, 20]}}
+    assert {name: run.told[name] for name in told} == told
     assert run.told["front_difference"] < 1e-3
     for weights, before in zip(run.net.get_weights(), run.before, strict=True):
         assert np.array_equal(weights, before)
 
 
 def test_float_files_agree_and_8_bits_cost_little(run: Made) -> None:
-    assert run.told["accuracy"] > 0.9
+    assert run.told["score"] > 0.9
     for row in run.told["exports"]:
         assert row["difference"] < (0.5 if row["int8"] else 1e-5)
         assert row["int8"] == ("int8" in row["file"])
         assert row["agreement"] > 0.9
-        assert row["drop"] == pytest.approx(run.told["accuracy"] - row["accuracy"])
+        assert row["drop"] == pytest.approx(run.told["score"] - row["score"])
         assert row["drop"] <= 1 / 60 + 1e-9
     assert run.row(INT8)["difference"] > 1e-4  # it is no float file
 
@@ -213,14 +218,14 @@ def test_what_only_prints_needs_no_tensorflow() -> None:
 def plain() -> Any:
     """The least net that tells classes apart, for what does not depend on it."""
     keras.utils.set_random_seed(1)
-    inputs = keras.Input((4, 3))
+    inputs = keras.Input((4, 3), name="features")
     return keras.Model(inputs, layers.Dense(3)(layers.Flatten()(inputs)))
 
 
 def few(count: int = 12) -> tuple[np.ndarray, Clips]:
     net, random = plain(), np.random.default_rng(1)
     features = random.standard_normal((count, 4, 3)).astype(np.float32)
-    return features, Clips(features, np.asarray(net(features)).argmax(1))
+    return features, Clips((features,), np.asarray(net(features)).argmax(1))
 
 
 def littered(folder: Path) -> None:
@@ -240,7 +245,7 @@ def names(folder: Path) -> set[str]:
 def test_without_a_front_end(tmp_path: Path) -> None:
     littered(tmp_path)
     features, held = few()
-    told = export(plain(), CLASSES, features, held, tmp_path)
+    told = export(served(plain()), (features,), held, tmp_path)
     assert names(tmp_path) == {SAVED, LITE, INT8, TOLD, "other"}
     assert "rate" not in told
     clear(tmp_path)
@@ -272,11 +277,11 @@ def test_one_that_differs_is_refused_and_nothing_stays(
         return ask
 
     littered(tmp_path)
-    monkeypatch.setattr(exporting, "load_lite", off)
+    monkeypatch.setattr(compared, "load_lite", off)
     features, held = few()
     said = r"^model\.tflite: an export that differs; expected at most 0\.0001; got"
     with pytest.raises(RunError, match=said):
-        export(plain(), CLASSES, features, held, tmp_path)
+        export(served(plain()), (features,), held, tmp_path)
     assert names(tmp_path) == {"other"}
 
 
@@ -286,29 +291,29 @@ def test_8_bits_may_cost_a_point_of_accuracy(
 ) -> None:
     """Or one clip, where that is more."""
     features, held = few(count)
-    chances = np.eye(3, dtype=np.float32)[held.labels]
+    chances = np.eye(3, dtype=np.float32)[held.truth]
     chances[:wrong] = np.roll(chances[:wrong], 1, 1)
     loads = iter(
         [load_lite, lambda data: lambda clips: chances[: len(clips)]]
     )  # float, then 8 bits
-    monkeypatch.setattr(exporting, "load_lite", lambda data: next(loads)(data))
+    monkeypatch.setattr(compared, "load_lite", lambda data: next(loads)(data))
     if wrong in (1, 3):
-        told = export(plain(), CLASSES, features, held, tmp_path)
+        told = export(served(plain()), (features,), held, tmp_path)
         assert told["exports"][2]["drop"] == pytest.approx(wrong / count)
         return
     with pytest.raises(RunError, match=r"model-int8\.tflite: 8 bits cost accuracy; expected 0\.9"):
-        export(plain(), CLASSES, features, held, tmp_path)
+        export(served(plain()), (features,), held, tmp_path)
     assert names(tmp_path) == set()
 
 
 def test_a_net_that_lite_cannot_hold_leaves_nothing(tmp_path: Path) -> None:
     littered(tmp_path)
-    inputs = keras.Input((4, 3))
+    inputs = keras.Input((4, 3), name="features")
     odd = layers.Lambda(tf.math.digamma)(layers.Flatten()(inputs))
     net = keras.Model(inputs, layers.Dense(3)(odd))
     features, held = few()
     with pytest.raises(RunError, match="TensorFlow Lite cannot hold the net; got Digamma"):
-        export(net, CLASSES, features, held, tmp_path)
+        export(served(net), (features,), held, tmp_path)
     assert names(tmp_path) == {"other"}
 
 
@@ -320,7 +325,7 @@ def test_a_full_disk_leaves_nothing(
     monkeypatch.setenv("MELMILL_FAULT", f"rename:{count}:ENOSPC")
     monkeypatch.setattr(durable, "_fault_counts", {})
     with pytest.raises(RunError, match="cannot write: No space left"):
-        export(plain(), CLASSES, features, held, tmp_path)
+        export(served(plain()), (features,), held, tmp_path)
     assert names(tmp_path) == set()
 
 
@@ -333,9 +338,9 @@ def test_the_graph_of_a_saved_model_is_written_last(run: Made) -> None:
 def test_clips_that_cannot_be_compared() -> None:
     features, held = few()
     with pytest.raises(RunError, match="exports need clips to be compared on"):
-        Clips(features, held.labels[:-1])
+        Clips((features,), held.truth[:-1])
     with pytest.raises(RunError, match="exports need clips to be compared on"):
-        Clips(features[:0], held.labels[:0])
+        Clips((features[:0],), held.truth[:0])
     front = LogMel(RECIPE, "logmel")
     with pytest.raises(RunError, match="cannot be compared without sound"):
-        export(plain(), CLASSES, features, held, Path("nowhere"), front)
+        export(served(plain(), front), (features,), held, Path("nowhere"))

@@ -154,8 +154,8 @@ def test_the_same_as_files(recipe: Recipe) -> None:
     front = LogMel(recipe.resolved(), "logmel")
     found = np.stack(list(sounds(front.samples, recipe.audio.rate).values()))
     expected = front(found).numpy()
-    lite = load_lite(lite_bytes(front, (1, front.samples)))
-    saved = load_saved(saved_files(front, [], (front.samples,), "wave"))
+    lite = load_lite(lite_bytes(front, {"wave": (front.samples,)}))
+    saved = load_saved(saved_files(front, [], {"wave": (front.samples,)}), ["wave"])
     assert np.abs(lite(found) - expected).max() < CLOSE
     assert np.abs(saved(found) - expected).max() < 1e-4
 

@@ -68,8 +68,8 @@ def test_what_nets_are_built_of_converts(name: str) -> None:
         return net(x, training=False)
 
     expected = ask(clips).numpy()
-    assert np.abs(load_lite(lite_bytes(ask, (1, *SHAPE)))(clips) - expected).max() < 1e-5
-    small = lite_bytes(ask, (1, *SHAPE), clips)
+    assert np.abs(load_lite(lite_bytes(ask, {"x": SHAPE}))(clips) - expected).max() < 1e-5
+    small = lite_bytes(ask, {"x": SHAPE}, (clips,))
     assert np.abs(load_lite(small)(clips) - expected).max() < 0.05 * np.abs(expected).max()
     graph = flatbuffer_utils.read_model_from_bytearray(bytearray(small)).subgraphs[0]
     floats = [tensor for tensor in graph.tensors if tensor.type == 0]
@@ -79,40 +79,62 @@ def test_what_nets_are_built_of_converts(name: str) -> None:
 def test_parts_joined_run_in_turn() -> None:
     """An 8-bit part between float ones stays what it was, and nothing around it loses a digit."""
     weights = numbers(5, 3)
-    first = lite_bytes(lambda x: tf.exp(4 * x), (1, 5))  # a range that 8 bits would lose
-    middle = lite_bytes(lambda x: tf.matmul(tf.math.log(x), weights), (1, 5))
-    last = lite_bytes(tf.nn.softmax, (1, 3))
+    first = lite_bytes(lambda x: tf.exp(4 * x), {"wave": (5,)})  # a range that 8 bits would lose
+    middle = lite_bytes(lambda x: tf.matmul(tf.math.log(x), weights), {"features": (5,)})
+    last = lite_bytes(tf.nn.softmax, {"logits": (3,)})
     clips = numbers(20, 5)
-    found = load_lite(chain([first, middle, last], "wave", "probabilities"))(clips)
+    found = load_lite(chain([first, middle, last], "probabilities"))(clips)
     assert np.abs(found - tf.nn.softmax(4 * clips @ weights).numpy()).max() < 1e-5
 
-    small = lite_bytes(lambda x: tf.matmul(x, weights), (1, 5), clips)
-    joined = load_lite(chain([lite_bytes(lambda x: x / 7, (1, 5)), small, last], "a", "b"))
+    small = lite_bytes(lambda x: tf.matmul(x, weights), {"features": (5,)}, (clips,))
+    joined = load_lite(chain([lite_bytes(lambda x: x / 7, {"a": (5,)}), small, last], "b"))
     apart = load_lite(small)(np.float32(7 * clips) / 7)
     assert np.abs(joined(7 * clips) - tf.nn.softmax(apart).numpy()).max() < 1e-6
 
 
 def test_a_joined_file_says_what_it_takes_and_gives() -> None:
-    parts = [lite_bytes(lambda x: 2 * x, (1, 4)), lite_bytes(lambda x: x + 1, (1, 4))]
-    data = chain(parts, "wave", "probabilities")
+    wave, features = {"wave": (4,)}, {"features": (4,)}
+    parts = [lite_bytes(lambda x: 2 * x, wave), lite_bytes(lambda x: x + 1, features)]
+    data = chain(parts, "probabilities")
     with quiet():
         interpreter = tf.lite.Interpreter(model_content=data, num_threads=1)
     told = {"inputs": ["wave"], "outputs": ["probabilities"]}
     assert interpreter.get_signature_list() == {"serving_default": told}
     found = interpreter.get_signature_runner()(wave=numbers(1, 4))
     assert np.abs(found["probabilities"] - (2 * numbers(1, 4) + 1)).max() < 1e-6
-    assert data == chain(parts, "wave", "probabilities")
+    assert data == chain(parts, "probabilities")
+
+
+def test_a_part_may_hear_what_the_file_is_given_beside_what_the_part_before_gives() -> None:
+    first = lite_bytes(lambda wave: tf.reduce_max(wave, 1, keepdims=True), {"wave": (6,)})
+    second = lite_bytes(
+        lambda wave, most: tf.reduce_sum(wave, 1, keepdims=True) - 10 * most,
+        {"wave": (6,), "most": (1,)},
+    )
+    last = lite_bytes(lambda x: 3 * x, {"x": (1,)})
+    clips = numbers(8, 6)
+    found = load_lite(chain([first, second, last], "found"))(clips)
+    assert np.abs(found[:, 0] - 3 * (clips.sum(1) - 10 * clips.max(1))).max() < 1e-4
+
+
+def test_a_file_of_two_inputs_takes_them_in_their_order() -> None:
+    sizes = {"wave": (6,), "vector": (2,)}
+    examples = (numbers(30, 6), numbers(30, 2))
+    ask = lambda wave, vector: tf.concat([wave, 5 * vector], 1)  # noqa: E731
+    wanted = np.concatenate([examples[0], 5 * examples[1]], 1)
+    assert np.abs(load_lite(lite_bytes(ask, sizes))(*examples) - wanted).max() < 1e-5
+    assert np.abs(load_lite(lite_bytes(ask, sizes, examples))(*examples) - wanted).max() < 0.2
 
 
 def test_parts_that_do_not_fit_are_refused() -> None:
-    parts = [lite_bytes(tf.nn.softmax, (1, 4)), lite_bytes(tf.nn.softmax, (1, 5))]
+    parts = [lite_bytes(tf.nn.softmax, {name: (size,)}) for name, size in (("a", 4), ("b", 5))]
     with pytest.raises(ValueError, match=r"parts do not fit: \[1, 4\] then \[1, 5\]"):
-        chain(parts, "a", "b")
+        chain(parts, "c")
 
 
 def test_what_it_has_no_operation_for_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(RunError, match="cannot hold the net; got Digamma. Build the net of"):
-        lite_bytes(tf.math.digamma, (1, 4))
+        lite_bytes(tf.math.digamma, {"x": (4,)})
     assert "Details:" in capfd.readouterr().err  # the converter's own words are not lost
 
 
@@ -121,7 +143,7 @@ def test_nothing_is_said_while_all_goes_well(
 ) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        load_lite(lite_bytes(tf.nn.softmax, (1, 4), numbers(3, 4)))(numbers(1, 4))
+        load_lite(lite_bytes(tf.nn.softmax, {"x": (4,)}, (numbers(3, 4),)))(numbers(1, 4))
     assert capfd.readouterr() == ("", "")
     assert not caplog.records
     with quiet():

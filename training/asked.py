@@ -24,6 +24,14 @@ def seconds(text: str) -> float:
     return sum(float(number) * UNITS[unit] for number, unit in parts)
 
 
+def checkpoint_step(text: str) -> int:
+    """The step that a checkpoint is named by: 1200, step-1200 or its file; -1 for none."""
+    found = re.fullmatch(r"(?:.*step-)?(\d+)(?:-best)?(?:\.ckpt)?|", text)
+    if not found:
+        raise Changed("not a checkpoint", "CHECKPOINT", "a step, such as 1200", text)
+    return int(found[1] or -1)
+
+
 def words(text: str) -> list[str]:
     """Names separated by commas or spaces."""
     return list(filter(None, re.split(r"[,\s]+", text)))

@@ -6,6 +6,7 @@ fixed order, counts what is none. Writes: stderr, a bar on a terminal and plain 
 
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any, TextIO
@@ -69,6 +70,11 @@ def clock(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else str(tqdm.format_interval(round(seconds)))
 
 
+def plain(text: str) -> str:
+    """A name on one line, whatever bytes are in it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class Bar:
     """Seconds of sound that are done: a bar on a terminal, plain lines elsewhere, neither for what
     is done at once."""
@@ -78,6 +84,7 @@ class Bar:
         self.done, self.number, self.name = 0.0, 0, ""
         self.began = self.last = time.monotonic()
         self.bar: Any = None
+        self.turn = threading.Lock()
 
     def __enter__(self) -> "Bar":
         if sys.stderr.isatty():
@@ -90,7 +97,11 @@ class Bar:
         self.number, self.name = self.number + 1, name
 
     def add(self, seconds: float) -> None:
-        """So much more is done."""
+        """So much more is done; several threads may say so."""
+        with self.turn:
+            self._add(seconds)
+
+    def _add(self, seconds: float) -> None:
         self.done += seconds
         if self.bar is not None:
             self.bar.total = max(self.total, self.done)

@@ -13,6 +13,7 @@ from training.errors import RunError
 MODELS = {
     "denoiser": ("training.denoiser", "make torch"),
     "classifier": ("training.classifier", "make tensorflow"),
+    "tagger": ("training.tagger", "make tensorflow"),
 }
 
 

@@ -18,16 +18,14 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
-import soxr
 
 from training.data.index import DataError
-from training.folders import Bar, clock, seconds_of, sound_files, speed, told
-from training.recordings import blocks, opened
+from training.folders import Bar, clock, plain, seconds_of, sound_files, speed, told
+from training.listening import Tick, listened, untold
 from training.run import say
 
 Heard = Callable[[np.ndarray], np.ndarray]  # (n, samples) float32 -> (n, classes), sums of 1
 BATCH = 32  # windows at once
-RATES = (4000, 384_000)  # Hz, as for shards; others are no sound but a wrong header
 
 
 @dataclass(frozen=True)
@@ -92,11 +90,11 @@ def classify_path(
     show = _as_json if as_json else _as_table
     with Bar(sum(map(seconds_of, paths)), len(paths)) as bar:
         for path in paths:
-            bar.file(_plain(path.name))
+            bar.file(plain(path.name))
             try:
                 answer = classified(heard, Cut.of(recipe), path, bar.add)
             except DataError as error:
-                bar.say(_plain(str(error)))
+                bar.say(plain(str(error)))
                 if as_json:
                     bar.say(json.dumps({"path": str(path), "error": str(error)}), out)
                 continue
@@ -109,40 +107,15 @@ def classify_path(
     return int(done < len(paths))
 
 
-def classified(
-    heard: Heard, cut: Cut, source: Path, tick: Callable[[float], object] = lambda seconds: None
-) -> Answer:
+def classified(heard: Heard, cut: Cut, source: Path, tick: Tick = untold) -> Answer:
     """One recording of any length; `tick` is told the seconds that each block adds."""
-    with opened(source) as recording:
-        frames, rate = 0, recording.samplerate
-        if not RATES[0] <= rate <= RATES[1]:
-            expected = f"{RATES[0]} to {RATES[1]} Hz"
-            raise DataError("no rate of sound", source, expected, rate, "look at its header")
-
-        def mono() -> Iterator[np.ndarray]:
-            nonlocal frames
-            for block in blocks(recording, source):
-                frames += len(block)
-                yield block.mean(axis=1)
-                tick(len(block) / rate)
-
-        found = [heard(batch) for batch in cut.windows(_resampled(mono(), rate, cut))]
+    with listened(source, cut.rate, cut.quality, tick) as sound:
+        found = [heard(batch) for batch in cut.windows(sound)]
+        seconds = sound.seconds
     if not found:
         raise DataError("holds no sound", source, do="leave it out")
     each = np.concatenate(found).astype(np.float64)
-    return Answer(
-        frames / rate, each.mean(axis=0), each[cut.nearest(-(-frames // rate), len(each))]
-    )
-
-
-def _resampled(sound: Iterable[np.ndarray], rate: int, cut: Cut) -> Iterator[np.ndarray]:
-    if rate == cut.rate:
-        yield from sound
-        return
-    stream = soxr.ResampleStream(rate, cut.rate, 1, "float32", cut.quality)
-    for block in sound:
-        yield stream.resample_chunk(block)
-    yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+    return Answer(seconds, each.mean(axis=0), each[cut.nearest(math.ceil(seconds), len(each))])
 
 
 def _best(probabilities: np.ndarray, classes: Sequence[str], top: int) -> list[tuple[str, float]]:
@@ -158,12 +131,12 @@ def _as_json(path: Path, answer: Answer, classes: Sequence[str], top: int) -> st
 
 def _as_table(path: Path, answer: Answer, classes: Sequence[str], top: int) -> str:
     whole = ", ".join(
-        f"{_plain(name)} {_percent(p)}" for name, p in _best(answer.whole, classes, top)
+        f"{plain(name)} {_percent(p)}" for name, p in _best(answer.whole, classes, top)
     )
-    rows = [(_span(a, b), _plain(classes[k]), _percent(p)) for a, b, k, p in runs(answer.each)]
+    rows = [(_span(a, b), plain(classes[k]), _percent(p)) for a, b, k, p in runs(answer.each)]
     wide = [max(len(row[column]) for row in rows) for column in (0, 1)]
     lines = [f"{span:>{wide[0]}}  {name:<{wide[1]}}  {p:>5}" for span, name, p in rows]
-    return "\n  ".join([f"{_plain(str(path))}  {clock(answer.seconds)}  {whole}", *lines])
+    return "\n  ".join([f"{plain(str(path))}  {clock(answer.seconds)}  {whole}", *lines])
 
 
 def runs(each: np.ndarray) -> list[tuple[int, int, int, float]]:
@@ -188,8 +161,3 @@ def _moment(second: int) -> str:
 
 def _percent(probability: float) -> str:
     return f"{100 * probability:.0f} %"
-
-
-def _plain(text: str) -> str:
-    """A name on one line, whatever bytes are in it."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -7,7 +7,6 @@ in the run's folder.
 TensorFlow is imported by the commands that compute: seconds that --help need not take.
 """
 
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from training.asked import recipes, words
+from training.asked import checkpoint_step, recipes, words
 from training.engine.quiet import tensorflow
 from training.errors import Changed, RunError
 from training.options import of_runs, option
@@ -39,13 +38,11 @@ def added(cli: click.Group, model: str, kind: Told) -> None:
 def resume(kind: Told, folder: Path, checkpoint: str = "") -> None:
     """Go on with a run from its newest checkpoint, or from the one of a step; of several under one
     name, with the others after it."""
-    steps = re.fullmatch(r"(?:.*step-)?(\d+)(?:-best)?(?:\.ckpt)?|", checkpoint)
-    if not steps:
-        raise Changed("not a checkpoint", "CHECKPOINT", "a step, such as 1200", checkpoint)
+    step = checkpoint_step(checkpoint)
     tensorflow()
     from training.classes import course
 
-    course.resumed(kind(), folder, int(steps[1] or -1))
+    course.resumed(kind(), folder, step)
 
 
 def _evaluate(model: str, kind: Told) -> click.Command:

@@ -16,10 +16,9 @@ import keras
 from training.classes import report
 from training.classes.kind import Kind, Planned, Set
 from training.durable import digest
-from training.engine import keras_train
 from training.engine.keras_train import Config
 from training.errors import Changed
-from training.run import read_config
+from training.run import read_config, say
 from training.runs import folds_of
 
 Fold = tuple[int, int] | None  # its number from 1, of so many
@@ -71,8 +70,9 @@ def _trained(
     made = kind.train(root, config, name, checkpoint)
     if made is None:
         return None
-    keras_train.told(*made)
-    return made[0]
+    folder, result = made
+    say(f"{folder}: {result.told}")
+    return folder
 
 
 def _all(kind: Kind, root: Path, plan: Sequence[Planned], name: str) -> None:

@@ -7,12 +7,10 @@ Writes into the first one's folder (folds: into one of their own beside them):
 ``calibration-`` and ``classes-<recipe>.png``, ``MODEL.md``, and the exports.
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from training import report
@@ -24,12 +22,13 @@ from training.classes.scores import pooled
 from training.classes.summary import Summary, save, summary
 from training.data.index import Index, load_index
 from training.errors import Changed
+from training.graph.answers import milliseconds
+from training.graph.usage import lines
 from training.history import LOSS, RATE, Panel
 from training.run import read_config, say
 from training.runs import CARD
 
 PANELS = (LOSS, Panel("accuracy", "accuracy"), Panel("macro_f1", "macro-F1"), RATE)
-TIMED = 20  # clips
 
 Costs = dict[str, dict[str, float | None]]
 
@@ -111,20 +110,6 @@ def _ours(
     return {f"{name}{end}": found for end, found in answers.items()}
 
 
-def milliseconds(net: keras.Model) -> float:
-    """Of this process' cores together, for a clip at a time."""
-    import tensorflow as tf
-
-    clip = [tf.zeros((1, *given.shape[1:])) for given in net.inputs]
-    clip = clip if len(clip) > 1 else clip[0]
-    answer = tf.function(lambda x: net(x, training=False))
-    answer(clip)
-    began = time.process_time()
-    for _ in range(TIMED):
-        answer(clip).numpy()
-    return (time.process_time() - began) * 1000 / TIMED
-
-
 def _theirs(
     kind: Kind, index: Index, held: Parts, config: Mapping[str, Any]
 ) -> dict[str, np.ndarray]:
@@ -161,16 +146,4 @@ def exported(kind: Kind, folder: Path, artifacts: Path) -> str:
     """The run's model as files that run without this project, and the card that tells of them."""
     told = kind.exported(folder, artifacts)
     redrawn(kind, folder)
-    lines = [_line(folder, one) for one in told["exports"]]
-    return "\n".join([*lines, f"how to use them: {folder / CARD}"])
-
-
-def _line(folder: Path, one: Mapping[str, Any]) -> str:
-    """One export, in words."""
-    change = f"{one['difference']:.1g} from the net"
-    if one["int8"]:
-        change = f"{100 * one['drop']:.1f} points of accuracy lost"
-    return (
-        f"{folder / one['file']}: {one['bytes'] / 1e6:.2f} MB, {one['input']} in, loaded again: "
-        f"{change}, {one['ms']:.1f} ms of one core for a clip"
-    )
+    return "\n".join([*lines(folder, told), f"how to use them: {folder / CARD}"])

@@ -66,6 +66,10 @@ def scores(
     }
 
 
+def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    return float((probabilities.argmax(1) == labels).mean())
+
+
 def checked(
     labels: np.ndarray, probabilities: np.ndarray, groups: np.ndarray, classes: int
 ) -> np.ndarray:

@@ -8,23 +8,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from training.classes.kind import Heard
 from training.classes.parts import Parts, parts
+from training.classes.scores import accuracy
 from training.classifier.teacher import FILE, write
 from training.classifier.train import best
-from training.data.index import SPLITS, Index, load_index
-from training.data.tf_data import Examples
+from training.data.index import Index, load_index
 from training.engine.keras_train import Trained, of_its_shards
-from training.graph.answers import Asked, softmax
-from training.graph.export import Clips, export
+from training.graph.answers import Asked, softmax, taken
+from training.graph.compared import Served
+from training.graph.export import CALIBRATED, COMPARED, Clips, export, some
 from training.graph.frontend import LogMel
 from training.graph.sounded import sounded
-
-CALIBRATED = 300  # training examples that set the ranges of the 8-bit files
-COMPARED = 500  # test examples that exports answer for
 
 
 def hearing(folder: Path) -> tuple[Heard, Mapping[str, Any], list[str]]:
@@ -54,11 +51,11 @@ def exported(folder: Path, artifacts: Path) -> dict[str, Any]:
     one, index, held = _examples(folder, artifacts)
     field = one.config["features"]
     front = LogMel(one.config["heard"], field)
-    features = _features(index, _some(held.test, COMPARED), field)
-    labels = held.told["label"][_some(held.test, COMPARED)]
-    clips = Clips(features, labels, sounded(features, front))
-    calibration = _features(index, _some(held.train, CALIBRATED), field)
-    return export(one.net, one.config["classes"], calibration, clips, folder, front)
+    test, calibration = some(held.test, COMPARED), some(held.train, CALIBRATED)
+    (features,) = taken(index, test, [field])
+    clips = Clips((features,), held.told["label"][test], sounded(features, front))
+    served = Served(one.net, one.config["classes"], tf.nn.softmax, "accuracy", accuracy, front)
+    return export(served, taken(index, calibration, [field]), clips, folder)
 
 
 def _examples(folder: Path, artifacts: Path) -> tuple[Trained, Index, Parts]:
@@ -67,17 +64,3 @@ def _examples(folder: Path, artifacts: Path) -> tuple[Trained, Index, Parts]:
     index = load_index(artifacts / one.config["recipe"])
     of_its_shards(one.facts, index)
     return one, index, parts(index, one.fold)
-
-
-def _some(part: np.ndarray, most: int) -> np.ndarray:
-    """A part, or so many of it, evenly taken."""
-    places = np.flatnonzero(part)
-    kept = places[np.linspace(0, len(places) - 1, min(most, len(places))).round().astype(int)]
-    found = np.zeros_like(part)
-    found[kept] = True
-    return found
-
-
-def _features(index: Index, part: np.ndarray, field: str) -> np.ndarray:
-    examples = Examples(index, SPLITS, 64, fields=(field,), chosen=part, shuffle=False)
-    return np.concatenate([batch[field].numpy() for batch in examples.epoch(0)])

@@ -5,14 +5,13 @@ finds the run that is meant and calls the module that does the work. Writes: tab
 everything else in the run's folder artifacts/runs/denoiser/<run>/.
 """
 
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from training.asked import recipes, words
+from training.asked import checkpoint_step, recipes, words
 from training.denoiser import report
 from training.denoiser.files import denoise_path, exit_code
 from training.denoiser.profiles import PROFILES, chosen
@@ -61,20 +60,14 @@ def _train(root: Path, config: dict[str, Any], name: str, checkpoint: int = -1) 
     if made is None:
         return
     folder, result = made
-    say(
-        f"{folder}: {result.why}; {result.state.step} steps, {result.speed:.0f} examples/s, "
-        f"waiting for data {result.wait:.1%}, saving {result.saving:.1%} of the time"
-    )
+    say(f"{folder}: {result.told}")
     print(report.whole(trained(folder), root))
 
 
 def resume(folder: Path, checkpoint: str = "") -> None:
     """Go on with a run from its newest checkpoint, or from the one of a step."""
-    steps = re.fullmatch(r"(?:.*step-)?(\d+)(?:-best)?(?:\.ckpt)?|", checkpoint)
-    if not steps:
-        raise Changed("not a checkpoint", "CHECKPOINT", "a step, such as 1200", checkpoint)
-    root, name = folder.parents[2], folder.name
-    _train(root, read_config(folder)["config"], name, int(steps[1] or -1))
+    step, root = checkpoint_step(checkpoint), folder.parents[2]
+    _train(root, read_config(folder)["config"], folder.name, step)
 
 
 @cli.command("evaluate")

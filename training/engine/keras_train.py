@@ -19,7 +19,7 @@ from training.engine.keras_fit import Result
 from training.engine.keras_learner import given
 from training.engine.keras_ranks import Ranks, joined, place
 from training.errors import Changed, Damaged, RunError
-from training.run import Run, cores, opened, read_config, say
+from training.run import Run, cores, opened, read_config
 
 Config = Mapping[str, Any]
 # Trains to the end; the run is None on all processes but the first. The ranks come with it, as no
@@ -100,14 +100,6 @@ def train(
             if run.folder / "config.json" not in known and not Checkpoints(run.folder).all():
                 shutil.rmtree(run.folder)
             raise
-
-
-def told(folder: Path, result: Result) -> None:
-    """How it went, on stderr."""
-    say(
-        f"{folder}: {result.why}; {result.state.step} steps, {result.speed:.0f} examples/s, "
-        f"waiting for data {result.wait:.1%}, saving {result.saving:.1%} of the time"
-    )
 
 
 def adamw(rate: float, decay: float) -> keras.optimizers.Optimizer:

@@ -45,6 +45,14 @@ class Result:
     saving: float  # share of the time spent writing checkpoints
 
     @property
+    def told(self) -> str:
+        """How it went, on one line."""
+        return (
+            f"{self.why}; {self.state.step} steps, {self.speed:.0f} examples/s, "
+            f"waiting for data {self.wait:.1%}, saving {self.saving:.1%} of the time"
+        )
+
+    @property
     def best(self) -> dict[str, float]:
         return self.state.history[schedule.best_of(self.state.scores)]
 

@@ -4,6 +4,7 @@ Reads: TFRecord shards, through training/data/tf_data.py. Writes nothing. Does: 
 order, in memory that the answers alone grow with.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from training.data.index import SPLITS, Index
 from training.data.tf_data import Examples
 
 AT_ONCE = 128  # examples
+TIMED = 20
 
 # What a net is asked about one batch, by field: (batch, answers).
 Question = Callable[[keras.Model, dict[str, Any]], Any]
@@ -56,6 +58,24 @@ class Asked:
     def _plain(self, net: keras.Model, batch: dict[str, Any]) -> Any:
         given = [batch[name] for name in self.fields]
         return net(given if len(given) > 1 else given[0], training=False)
+
+
+def taken(index: Index, part: np.ndarray, fields: Sequence[str]) -> tuple[np.ndarray, ...]:
+    """Some fields of the positions in a mask, as arrays: for few examples."""
+    examples = Examples(index, SPLITS, 64, fields=fields, chosen=part, shuffle=False)
+    found = [[batch[name].numpy() for name in fields] for batch in examples.epoch(0)]
+    return tuple(np.concatenate(arrays) for arrays in zip(*found, strict=True))
+
+
+def milliseconds(net: keras.Model) -> float:
+    """Of this process' cores together, for one example at a time."""
+    given = [tf.zeros((1, *each.shape[1:])) for each in net.inputs]
+    answer = tf.function(lambda x: net(x if len(x) > 1 else x[0], training=False))
+    answer(given)
+    began = time.process_time()
+    for _ in range(TIMED):
+        answer(given).numpy()
+    return (time.process_time() - began) * 1000 / TIMED
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

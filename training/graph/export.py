@@ -1,16 +1,13 @@
-"""A trained classifier as files that run without this project, on features or on sound itself.
+"""A trained net as files that run without this project, on features or on sound itself.
 
-Reads nothing. Does: exports, loads each export again from its bytes, compares its probabilities
-with the net's on labelled clips, measures its size and its speed on one core. Writes:
-``saved_model/``, ``model.tflite`` and ``model-int8.tflite``, each with ``-audio`` for the one that
-has the front end inside, only when all agree, and ``exports.json``, what was found.
+Reads nothing. Does: exports, has each export loaded again from its bytes and compared with the net.
+Writes: ``saved_model/``, ``model.tflite`` and ``model-int8.tflite``, each with ``-audio`` for the
+one that has the front end inside, only when all agree, and ``exports.json``, what was found.
 """
 
 import contextlib
-import math
 import shutil
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +18,10 @@ import tensorflow as tf
 
 from training.durable import write, write_error, write_json
 from training.errors import RunError
-from training.graph.frontend import LogMel
-from training.graph.lite import Model, chain, lite_bytes, load_lite
-from training.graph.saved import GRAPH, load_saved, saved_files, write_saved
+from training.graph import compared
+from training.graph.compared import Arrays, Export, Served
+from training.graph.lite import chain, lite_bytes
+from training.graph.saved import GRAPH, saved_files, write_saved
 from training.graph.seam import halves
 from training.graph.usage import (
     FILES,
@@ -36,67 +34,58 @@ from training.graph.usage import (
     TOLD,
 )
 
-TOLERANCE = 1e-4  # of a probability, for float files
-DROP = 0.01  # of accuracy, for 8-bit files; one clip where there are fewer than 100
 FLOAT_PART = 0.01  # of the weights, the first ones, are kept in float beside 8 bits
+CALIBRATED, COMPARED = 300, 500  # examples that a run's exports are made and compared with
 RANGED = 256  # clips that set the ranges of 8 bits, evenly from those given
-FEW = 64  # clips that float files are compared on; 8-bit ones see all
-TIMED = 16  # clips
-
-Export = bytes | dict[str, bytes]  # a file, or path -> content of a folder
 
 
 @dataclass(frozen=True)
 class Clips:
-    """Labelled test clips: the same ones as features and, with a front end, as sound."""
+    """Labelled test clips: the same ones as the net's inputs and, with a front end, as sound."""
 
-    features: np.ndarray  # (clips, frames, mels) float32
-    labels: np.ndarray  # (clips,) whole numbers
+    fields: Arrays  # (clips, ...) float32 for each input
+    truth: np.ndarray  # (clips, ...) as the score wants it
     waves: np.ndarray | None = None  # (clips, samples) float32
 
     def __post_init__(self) -> None:
-        counts = {len(x) for x in (self.features, self.labels, self.waves) if x is not None}
+        counts = {len(x) for x in (*self.fields, self.truth, self.waves) if x is not None}
         if len(counts) != 1 or counts == {0}:
             raise RunError("exports need clips to be compared on", "", "as many of each", counts)
 
 
-@dataclass(frozen=True)
-class Heard:
-    """What one kind of input is compared on."""
+def export(served: Served, calibration: Arrays, held: Clips, folder: Path) -> dict[str, Any]:
+    """All exports of a net in `folder`, compared.
 
-    name: str  # of the input
-    clips: np.ndarray  # (clips, ...) float32
-    probabilities: np.ndarray  # of the net in Keras, (clips, classes)
-    edges: np.ndarray  # silence and full scale, for float files
-    at_edges: np.ndarray  # their probabilities
-
-
-def export(
-    net: keras.Model,
-    classes: Sequence[str],
-    calibration: np.ndarray,
-    held: Clips,
-    folder: Path,
-    front: LogMel | None = None,
-) -> dict[str, Any]:
-    """All exports of a net that makes logits of features, in `folder`, compared.
-
-    `calibration` (clips, frames, mels) sets the ranges of the 8-bit files: training clips of
-    all classes. Returns {"classes", "labelled", "accuracy" of the net itself,
-    "frames", "mels", "exports": [{"file", "input", "int8", "bytes", "ms", "difference",
-    "accuracy", "drop", "agreement"}]} and, with a front end, {"rate", "samples", "pad",
-    "front_difference"}: the largest between its features and those given. `difference` is the
-    largest of any probability, `agreement` the part of clips with the same top class, `ms` the time
-    of a clip on one core. One that does not agree is a RunError, and no file is left.
+    `calibration` (clips, ...) of each input sets the ranges of the 8-bit files: training clips of
+    all kinds. Returns {"names", "measure", "labelled", "score" of the net itself, "inputs",
+    "exports": [{"file", "input", "int8", "bytes", "ms", "difference", "score", "drop",
+    "agreement"}]} and, with a front end, {"rate", "samples", "pad", "front_difference"}: the
+    largest between its features and those given. `difference` is the largest of any probability,
+    `agreement` the part of clips with the same top answer, `ms` the time of a clip on one core. One
+    that does not agree is a RunError, and no file is left.
     """
+    front = served.front
     if front is not None and held.waves is None:
         raise RunError("a front end cannot be compared without sound", folder, "held.waves")
     clear(folder)
     with tf.device("/CPU:0"):  # a GPU may multiply with 10 bits
-        made = _made(net, calibration, len(classes), front)
-        facts, heard = _reference(net, held, front)
-        rows = [_compared(name, made[name], heard, held.labels) for name in FILES if name in made]
-    told = {"classes": list(classes), "labelled": len(held.labels), **facts, "exports": rows}
+        made = _made(served, calibration)
+        on = {"fields": compared.on_fields(served, held.fields, held.truth)}
+        facts: dict[str, Any] = {"inputs": {n: list(s) for n, s in served.inputs.items()}}
+        if front is not None and held.waves is not None:
+            on["sound"], apart = compared.on_sound(served, held.waves, held.fields[-1], held.truth)
+            facts |= {"rate": front.rate, "samples": front.samples, "pad": front.pad}
+            facts |= {"front_difference": apart}
+        rows = [
+            compared.row(name, made[name], compared.by_name(on, name), served)
+            for name in FILES
+            if name in made
+        ]
+    score = served.score(held.truth, on["fields"].probabilities)
+    told = {
+        "names": list(served.names), "measure": served.measure, "labelled": len(held.truth),
+        "score": score, **facts, "exports": rows,
+    }  # fmt: skip
     try:
         _write(folder, made, told)
     except RunError:
@@ -126,116 +115,53 @@ def clear(folder: Path) -> None:
             raise write_error(path, error) from error
 
 
-def _made(
-    net: keras.Model, calibration: np.ndarray, classes: int, front: LogMel | None
-) -> dict[str, Export]:
+def _made(served: Served, calibration: Arrays) -> dict[str, Export]:
     """The files, parts shared: what an 8-bit net makes does not depend on what feeds it."""
-
-    def chances(features: tf.Tensor) -> tf.Tensor:
-        return tf.nn.softmax(net(features, training=False))
-
-    shape = tuple(net.input_shape[1:])
-    tail = lite_bytes(tf.nn.softmax, (1, classes))
-    plain, small = _lite(net), _small(net, calibration)
+    net, inputs = served.net, served.inputs
+    tail = lite_bytes(served.chances, {"logits": (len(served.names),)})
+    plain, small = [_lite(net, inputs)], _small(net, inputs, calibration)
     made: dict[str, Export] = {
-        SAVED: saved_files(chances, net.variables, shape, "features"),
-        LITE: chain([plain, tail], "features", "probabilities"),
-        INT8: chain([*small, tail], "features", "probabilities"),
+        SAVED: saved_files(served.answer, net.variables, inputs),
+        LITE: chain([*plain, tail], "probabilities"),
+        INT8: chain([*small, tail], "probabilities"),
     }
-    if front is not None:
-        heard, first = (front.samples,), lite_bytes(front, (1, front.samples))
+    if served.front is not None:
+        heard = {"wave": (served.front.samples,)}
+        first = lite_bytes(served.front, heard)
         made |= {
-            SAVED_AUDIO: saved_files(lambda x: chances(front(x)), net.variables, heard, "wave"),
-            LITE_AUDIO: chain([first, plain, tail], "wave", "probabilities"),
-            INT8_AUDIO: chain([first, *small, tail], "wave", "probabilities"),
+            SAVED_AUDIO: saved_files(served.heard, net.variables, heard),
+            LITE_AUDIO: chain([first, *plain, tail], "probabilities"),
+            INT8_AUDIO: chain([first, *small, tail], "probabilities"),
         }
     return made
 
 
-def _small(net: keras.Model, calibration: np.ndarray) -> list[bytes]:
+def _small(
+    net: keras.Model, inputs: Mapping[str, Sequence[int]], calibration: Arrays
+) -> list[bytes]:
     """A net in 8 bits, behind its first layers in float."""
-    few = np.linspace(0, len(calibration) - 1, min(RANGED, len(calibration))).astype(int)
-    clips = np.asarray(calibration, np.float32)[few]
-    parts = halves(net, FLOAT_PART)
+    count = len(calibration[0])
+    few = np.linspace(0, count - 1, min(RANGED, count)).astype(int)
+    clips = tuple(np.asarray(x, np.float32)[few] for x in calibration)
+    parts = halves(net, FLOAT_PART) if len(inputs) == 1 else None
     if parts is None:
-        return [_lite(net, clips)]
+        return [_lite(net, inputs, clips)]
     first, rest = parts
-    inside = np.concatenate([first(one[None], training=False).numpy() for one in clips])
-    return [_lite(first), _lite(rest, inside)]
+    inside = np.concatenate([first(one[None], training=False).numpy() for one in clips[0]])
+    return [_lite(first, inputs), _lite(rest, {"inside": inside.shape[1:]}, (inside,))]
 
 
-def _lite(net: keras.Model, examples: np.ndarray | None = None) -> bytes:
-    return lite_bytes(lambda x: net(x, training=False), (1, *net.input_shape[1:]), examples)
+def _lite(
+    net: keras.Model, inputs: Mapping[str, Sequence[int]], examples: Arrays | None = None
+) -> bytes:
+    function: Callable[..., Any] = lambda *x: net(x if len(x) > 1 else x[0], training=False)  # noqa: E731
+    return lite_bytes(function, inputs, examples)
 
 
-def _reference(
-    net: keras.Model, held: Clips, front: LogMel | None
-) -> tuple[dict[str, Any], dict[str, Heard]]:
-    """What the net itself makes of the clips, as features and as sound."""
-
-    def chances(features: np.ndarray) -> np.ndarray:
-        parts = np.array_split(features, max(1, len(features) // 32))
-        return np.concatenate([tf.nn.softmax(net(x, training=False)).numpy() for x in parts])
-
-    features = np.asarray(held.features, np.float32)
-    low, high = (np.full((1, *features.shape[1:]), f(features)) for f in (np.min, np.max))
-    edges = np.concatenate([low, high])
-    found = chances(features)
-    facts: dict[str, Any] = {"accuracy": float((found.argmax(1) == held.labels).mean())}
-    facts |= {"frames": features.shape[1], "mels": features.shape[2]}
-    heard = {"features": Heard("features", features, found, edges, chances(edges))}
-    if front is not None and held.waves is not None:
-        waves = np.asarray(held.waves, np.float32)
-        ends = np.stack([np.zeros(front.samples, np.float32), np.ones(front.samples, np.float32)])
-        ends[1, ::2] = -1  # as loud as can be
-        own = np.concatenate([front(one[None]).numpy() for one in waves])
-        apart = float(np.abs(own - features).max())
-        facts |= {"rate": front.rate, "samples": front.samples, "pad": front.pad}
-        facts |= {"front_difference": apart}
-        at_ends = chances(front(ends).numpy())
-        heard["wave"] = Heard("wave", waves, chances(own), ends, at_ends)
-    return facts, heard
-
-
-def _compared(
-    name: str, data: Export, both: Mapping[str, Heard], labels: np.ndarray
-) -> dict[str, Any]:
-    heard, int8 = both["wave" if "audio" in name else "features"], "int8" in name
-    model = load_lite(data) if isinstance(data, bytes) else load_saved(data)
-    most = len(labels) if int8 else FEW
-    found, expected = model(heard.clips[:most]), heard.probabilities[:most]
-    apart = _apart(found, expected)
-    if not int8:
-        apart = max(_apart(model(heard.edges), heard.at_edges), apart)
-    if not apart <= (1 if int8 else TOLERANCE):
-        do = "use the net itself, and report this with the versions in config.json"
-        raise RunError("an export that differs", name, f"at most {TOLERANCE}", apart, do)
-    tops = found.argmax(1), expected.argmax(1)
-    right, before = (float((top == labels[:most]).mean()) for top in tops)
-    least = before - max(DROP, 1 / len(labels))
-    if int8 and right < least - 1e-9:
-        do = "calibrate it with more clips, or use the float file"
-        raise RunError("8 bits cost accuracy", name, f"{least:.4f} or more", f"{right:.4f}", do)
-    size = len(data) if isinstance(data, bytes) else sum(map(len, data.values()))
-    return {
-        "file": name, "input": heard.name, "int8": int8, "bytes": size,
-        "ms": round(_ms(model, heard.clips), 3), "difference": apart, "accuracy": right,
-        "drop": before - right, "agreement": float((tops[0] == tops[1]).mean()),
-    }  # fmt: skip
-
-
-def _apart(found: np.ndarray, expected: np.ndarray) -> float:
-    """The largest difference; infinite where that cannot be said."""
-    if found.shape != expected.shape or not np.isfinite(found).all():
-        return math.inf
-    return float(np.abs(found - expected).max())
-
-
-def _ms(model: Model, clips: np.ndarray) -> float:
-    """Of one clip, in time of this process alone: a busy machine tells the same."""
-    spent = []
-    for one in clips[:TIMED]:
-        began = time.process_time()
-        model(one[None])
-        spent.append(time.process_time() - began)
-    return 1000 * float(np.median(spent))
+def some(part: np.ndarray, most: int) -> np.ndarray:
+    """A part of all positions, or so many of it, evenly taken."""
+    places = np.flatnonzero(part)
+    kept = places[np.linspace(0, len(places) - 1, min(most, len(places))).round().astype(int)]
+    found = np.zeros_like(part)
+    found[kept] = True
+    return found

@@ -23,16 +23,19 @@ class LogMel(keras.layers.Layer):
 
     Frames are centred and see zeros past both ends. ``samples`` is the recipe's window, but any
     fixed number works: a recipe whose frames see their neighbours (``edges = "recording"``) stores
-    what a whole recording gives, cut afterwards, and has one frame less.
+    what a whole recording gives, cut afterwards, and has one frame less. To get the same, give
+    ``around`` and the sound from half an n_fft before a window to half an n_fft after its last
+    frame's place: then nothing is padded.
     """
 
-    def __init__(self, recipe: Mapping[str, Any], field: str) -> None:
+    def __init__(self, recipe: Mapping[str, Any], field: str, around: bool = False) -> None:
         super().__init__(name=f"{field}_of_wave", trainable=False, dtype="float32")
         self.feature = _checked(recipe, field)
         self.rate: int = recipe["audio"]["rate"]  # Hz
         self.samples: int = recipe["window"]["samples"]
         self.pad: str = recipe["window"]["pad"]  # what fills a window that ends early
         self.extra = int(recipe["window"]["edges"] == "window")  # frames
+        self.before = 0 if around else self.feature["n_fft"] // 2  # zeros
         n_fft, win = self.feature["n_fft"], self.feature["win"] or self.feature["n_fft"]
         self.window = np.zeros(n_fft, np.float32)  # a periodic Hann window amid zeros
         left = (n_fft - win) // 2
@@ -45,7 +48,10 @@ class LogMel(keras.layers.Layer):
         return self._log(tf.matmul(power, self.bank))
 
     def compute_output_shape(self, shape: tuple[int | None, int]) -> tuple[int | None, int, int]:
-        frames = shape[1] // self.feature["hop"] + self.extra
+        hop = self.feature["hop"]
+        frames = shape[1] // hop + self.extra
+        if not self.before:
+            frames = (shape[1] - self.feature["n_fft"]) // hop + 1
         return shape[0], frames, self.feature["mels"]
 
     def _frames(self, wave: tf.Tensor) -> tf.Tensor:
@@ -57,8 +63,8 @@ class LogMel(keras.layers.Layer):
         first = np.arange(count)[:, None] * (hop // block)
         picked = first + np.arange(n_fft // block)
         span = (int(picked.max()) + 1) * block
-        right = max(0, span - n_fft // 2 - wave.shape[1])
-        wave = tf.pad(wave, ((0, 0), (n_fft // 2, right)))[:, :span]
+        right = max(0, span - self.before - wave.shape[1])
+        wave = tf.pad(wave, ((0, 0), (self.before, right)))[:, :span]
         blocks = tf.reshape(wave, (-1, span // block, block))
         found = tf.gather(blocks, picked.astype(np.int32), axis=1)
         return tf.reshape(found, (-1, count, n_fft))

@@ -14,7 +14,7 @@ import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,8 @@ import tensorflow as tf
 from training.errors import RunError
 
 SIGNATURE = "serving_default"
-Model = Callable[[np.ndarray], np.ndarray]  # (batch, ...) float32 -> (batch, classes) float32
+# One array (batch, ...) float32 for each input, in their order -> (batch, answers) float32.
+Model = Callable[..., np.ndarray]
 
 
 @contextlib.contextmanager
@@ -52,20 +53,25 @@ def quiet() -> Iterator[None]:
 
 
 def lite_bytes(
-    function: Callable[[tf.Tensor], tf.Tensor], shape: Sequence[int], examples: Any = None
+    function: Callable[..., tf.Tensor],
+    inputs: Mapping[str, Sequence[int]],
+    examples: Sequence[np.ndarray] | None = None,
 ) -> bytes:
-    """`function` of one float32 tensor of `shape`, its batch axis included, as a file.
+    """`function` of float32 tensors, for one clip, as a file. `inputs` are names and shapes of a
+    clip.
 
-    With `examples` (count, ...) all between its float input and output is in 8-bit integers, whose
-    ranges are those that the examples reach (Jacob et al. 2018, quantisation after training).
+    With `examples`, (count, ...) of each input, all between its float inputs and output is in 8-bit
+    integers, whose ranges are those that the examples reach (Jacob et al. 2018, quantisation after
+    training).
     """
-    spec = tf.TensorSpec(shape, tf.float32)
+    specs = [tf.TensorSpec((1, *shape), tf.float32, name) for name, shape in inputs.items()]
     with quiet():
-        traced = tf.function(function).get_concrete_function(spec)
+        traced = tf.function(function).get_concrete_function(*specs)
         converter = tf.lite.TFLiteConverter.from_concrete_functions([traced])
         if examples is not None:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.representative_dataset = lambda: ([one[None]] for one in examples)
+            clips = list(zip(*examples, strict=True))
+            converter.representative_dataset = lambda: ([x[None] for x in one] for one in clips)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         try:
             return bytes(converter.convert())
@@ -76,10 +82,11 @@ def lite_bytes(
             raise RunError("TensorFlow Lite cannot hold the net", got=got, do=do) from error
 
 
-def chain(parts: Sequence[bytes], takes: str, gives: str) -> bytes:
+def chain(parts: Sequence[bytes], gives: str) -> bytes:
     """One file that runs the parts in turn, each on what the one before it gives.
 
-    Its signature has the input `takes` and the output `gives`; it is float32 at every joint.
+    Its signature has the first part's inputs and the output `gives`; it is float32 at every joint.
+    A later part's input of the same name as one of the file's is that one.
     """
     from tensorflow.lite.python import schema_py_generated as schema
     from tensorflow.lite.tools import flatbuffer_utils
@@ -89,11 +96,13 @@ def chain(parts: Sequence[bytes], takes: str, gives: str) -> bytes:
     (graph,) = whole.subgraphs
     for model in models[1:]:
         _append(whole, model)
-    (first,), (last,) = graph.inputs, graph.outputs
-    graph.tensors[first].name, graph.tensors[last].name = takes.encode(), gives.encode()
+    (last,) = graph.outputs
+    graph.tensors[last].name = gives.encode()
     signature = schema.SignatureDefT()
     signature.signatureKey, signature.subgraphIndex = SIGNATURE.encode(), 0
-    signature.inputs = [_named(schema.TensorMapT(), takes, first)]
+    names = [graph.tensors[first].name.decode() for first in graph.inputs]
+    each = zip(names, graph.inputs, strict=True)
+    signature.inputs = [_named(schema.TensorMapT(), name, first) for name, first in each]
     signature.outputs = [_named(schema.TensorMapT(), gives, last)]
     whole.signatureDefs = [signature]
     whole.metadata = whole.metadataBuffer = None  # how the first part was made
@@ -108,14 +117,17 @@ def _named(entry: Any, name: str, tensor: int) -> Any:
 def _append(whole: Any, model: Any) -> None:
     """The graph of `model` behind that of `whole`, whose output becomes its input."""
     (graph,), (more,) = whole.subgraphs, model.subgraphs
-    (joint,), (entry,) = graph.outputs, more.inputs
-    before, after = graph.tensors[joint], more.tensors[entry]
-    shapes = [[int(n) for n in tensor.shape] for tensor in (before, after)]
-    if before.type != after.type or shapes[0] != shapes[1]:
-        raise ValueError(f"parts do not fit: {shapes[0]} then {shapes[1]}")
-    place = {-1: -1, entry: joint}  # -1 is an input that an operator does without
+    (joint,) = graph.outputs
+    known = {graph.tensors[i].name: i for i in graph.inputs}
+    place = {-1: -1}  # an input that an operator does without
+    for entry in more.inputs:
+        place[entry] = known.get(more.tensors[entry].name, joint)
+        before, after = graph.tensors[place[entry]], more.tensors[entry]
+        shapes = [[int(n) for n in tensor.shape] for tensor in (before, after)]
+        if before.type != after.type or shapes[0] != shapes[1]:
+            raise ValueError(f"parts do not fit: {shapes[0]} then {shapes[1]}")
     for number, tensor in enumerate(more.tensors):
-        if number != entry:
+        if number not in place:
             place[number] = len(graph.tensors)
             tensor.buffer += len(whole.buffers)
             graph.tensors.append(tensor)
@@ -134,12 +146,13 @@ def load_lite(data: bytes) -> Model:
     with quiet():
         interpreter = tf.lite.Interpreter(model_content=data, num_threads=1)
         interpreter.allocate_tensors()
-    (takes,), (gives,) = interpreter.get_input_details(), interpreter.get_output_details()
+    takes, (gives,) = interpreter.get_input_details(), interpreter.get_output_details()
 
-    def run(batch: np.ndarray) -> np.ndarray:
+    def run(*batches: np.ndarray) -> np.ndarray:
         found = []
-        for one in batch:
-            interpreter.set_tensor(takes["index"], one[None])
+        for clip in zip(*batches, strict=True):
+            for taken, one in zip(takes, clip, strict=True):
+                interpreter.set_tensor(taken["index"], one[None])
             interpreter.invoke()
             found.append(interpreter.get_tensor(gives["index"])[0])
         return np.stack(found)

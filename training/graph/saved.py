@@ -1,7 +1,7 @@
 """SavedModels: made, run, and sealed into a run's folder.
 
-Reads: the folder that TensorFlow writes, which is a temporary one. Does: saves a function of one
-tensor with the variables it uses, loads it again from its bytes. Writes: a SavedModel's files, the
+Reads: the folder that TensorFlow writes, which is a temporary one. Does: saves a function of
+tensors with the variables it uses, loads it again from its bytes. Writes: a SavedModel's files, the
 graph last.
 """
 
@@ -19,41 +19,42 @@ GRAPH = "saved_model.pb"  # without it a folder is no SavedModel
 
 
 def saved_files(
-    function: Callable[[tf.Tensor], tf.Tensor],
+    function: Callable[..., tf.Tensor],
     variables: Sequence[tf.Variable],
-    shape: Sequence[int],
-    takes: str,
+    inputs: Mapping[str, Sequence[int]],
 ) -> dict[str, bytes]:
-    """Path inside the SavedModel -> content, of (batch, *shape) float32 -> "probabilities".
+    """Path inside the SavedModel -> content, of (batch, *shape) float32 tensors of these names
+    -> "probabilities".
 
     The batch axis is free. `variables` are all that `function` uses.
     """
     whole = tf.Module()
     whole.held = list(variables)
-    served = tf.function(lambda **given: {"probabilities": function(given[takes])})
-    spec = tf.TensorSpec((None, *shape), tf.float32, name=takes)
+    asked = lambda **given: {"probabilities": function(*(given[n] for n in inputs))}  # noqa: E731
+    specs = {n: tf.TensorSpec((None, *shape), tf.float32, n) for n, shape in inputs.items()}
+    served = tf.function(asked).get_concrete_function(**specs)
     with tempfile.TemporaryDirectory() as folder, quiet():
-        tf.saved_model.save(
-            whole, folder, {SIGNATURE: served.get_concrete_function(**{takes: spec})}
-        )
+        tf.saved_model.save(whole, folder, {SIGNATURE: served})
         found = [path for path in sorted(Path(folder).rglob("*")) if path.is_file()]
         return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
-def load_saved(files: Mapping[str, bytes]) -> Model:
-    """A clip at a time, as the other exports run."""
+def load_saved(files: Mapping[str, bytes], takes: Sequence[str]) -> Model:
+    """A clip at a time, as the other exports run; `takes` names its inputs in their order."""
     with tempfile.TemporaryDirectory() as folder, quiet():
         for name, data in files.items():
             path = Path(folder, name)
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(data)
         module = tf.saved_model.load(folder)
-    (takes,) = module.signatures[SIGNATURE].structured_input_signature[1]
 
-    def run(batch: np.ndarray) -> np.ndarray:
+    def run(*batches: np.ndarray) -> np.ndarray:
         served = module.signatures[SIGNATURE]  # by way of the module, which owns the variables
-        told = [served(**{takes: tf.constant(one[None])}) for one in batch]
-        return np.concatenate([one["probabilities"].numpy() for one in told])
+        found = []
+        for clip in zip(*batches, strict=True):
+            given = {name: tf.constant(x[None]) for name, x in zip(takes, clip, strict=True)}
+            found.append(served(**given)["probabilities"].numpy())
+        return np.concatenate(found)
 
     return run
 

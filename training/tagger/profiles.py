@@ -50,7 +50,7 @@ def profile_of(config: Mapping[str, Any]) -> Profile:
 
 # Masks of 20 of 187 frames and 8 of 96 bands at most.
 _CHANGED = {
-    "gain": 6.0, "mixup": 0.2,
+    "roll": 0.5, "gain": 6.0, "mixup": 0.2,
     "time_masks": 1, "time_width": 0.11, "mel_masks": 1, "mel_width": 0.083,
 }  # fmt: skip
 _SETTINGS = Settings(
@@ -60,7 +60,7 @@ _SETTINGS = Settings(
 
 PROFILES = {
     # Two cores, the demo corpus, a few minutes.
-    "demo": Profile("musicnn-small", 16, 1e-4, _CHANGED, replace(_SETTINGS, epochs=20)),
+    "demo": Profile("musicnn-small", 16, 1e-4, _CHANGED, replace(_SETTINGS, epochs=36)),
     # Real recordings.
     "best": Profile(
         "musicnn", 32, 1e-4, _CHANGED,
