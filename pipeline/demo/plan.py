@@ -23,7 +23,7 @@ LENGTHS = ((3.0, 3.6), (3.2, 4.4), (3.6, 8.4))  # seconds, of a voice's files
 TAKES = (1, 2, 1, 1, 3, 1, 1)  # files of each source of a class, in noise/
 SOURCES = 20  # of a class, in sounds/, one file each
 ARTISTS, CLIPS = 8, 4
-BANDS, SONGS = 60, 4  # in songs/, which nothing is mixed with
+BANDS, SONGS = 80, 4  # in songs/, which nothing is mixed with
 POOLS, PER_POOL, TALKS = ("pool-a", "pool-b", "pool-c"), 3, 2
 
 PCM = Kind("wav", "WAV", "PCM_16", 16000)

@@ -28,7 +28,7 @@ OTHERS = 7  # centroid, bandwidth, roll-off, flatness, crossings, RMS, onset
 TINY = float(np.finfo(np.float32).tiny)
 LEAST = 2.0**-150  # power that float32, in which the shards' vectors were made, takes for nothing
 COARSE = 4096, 1024  # steps in full scale of a sample and of the window: 24 bits hold a product
-PART = 4  # examples at once
+PART = 4  # examples at once: 9 MB each
 
 
 class Vector(keras.layers.Layer):
@@ -70,8 +70,8 @@ class Vector(keras.layers.Layer):
         def part(i: tf.Tensor, made: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
             return i + 1, made.write(i, self._vector(wave[i * PART : (i + 1) * PART]))
 
-        _, made = tf.while_loop(lambda i, _: i < count, part, (0, made), parallel_iterations=2)
-        return tf.ensure_shape(made.concat(), shape)
+        _, made = tf.while_loop(lambda i, _: i < count, part, (0, made), parallel_iterations=1)
+        return tf.ensure_shape(made.concat(), (wave.shape[0], self.numbers))
 
     def compute_output_shape(self, shape: tuple[int | None, int]) -> tuple[int | None, int]:
         return shape[0], self.numbers

@@ -60,7 +60,7 @@ _SETTINGS = Settings(
 
 PROFILES = {
     # Two cores, the demo corpus, a few minutes.
-    "demo": Profile("musicnn-small", 16, 1e-4, _CHANGED, replace(_SETTINGS, epochs=36)),
+    "demo": Profile("musicnn-small", 16, 1e-4, _CHANGED, replace(_SETTINGS, epochs=28)),
     # Real recordings.
     "best": Profile(
         "musicnn", 32, 1e-4, _CHANGED,
