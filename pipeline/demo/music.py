@@ -27,7 +27,8 @@ PROGRESSIONS: dict[str, list[list[tuple[int, bool]]]] = {
               [(0, False), (3, True), (8, True), (5, False)]],
 }  # fmt: skip
 TAGS = (
-    "fast", "slow", "drums", "no-drums", "plucked", "pad", "bass", "backwards", "major", "minor",
+    "fast", "slow", "drums", "no-drums", "plucked", "pad", "bass", "backwards", "rising", "falling",
+    "major", "minor",
 )  # fmt: skip
 
 
@@ -43,12 +44,15 @@ class Clip:
     bass: bool
     tonic: int
     backwards: bool = False
+    glide: int = 0  # semitones that each of the lead's notes rises, before it is played backwards
 
     @property
     def tags(self) -> list[str]:
         speed = "fast" if self.beats_per_minute > 110 else "slow"
         beat = "drums" if self.drums else "no-drums"
-        there = {"bass": self.bass, "backwards": self.backwards}
+        heard = -self.glide if self.backwards else self.glide
+        there = {"bass": self.bass, "backwards": self.backwards, "rising": heard > 0}
+        there["falling"] = heard < 0
         return [speed, beat, self.lead, *(tag for tag in there if there[tag]), self.mode]
 
 
@@ -112,10 +116,10 @@ def play(
         if clip.lead == "plucked":
             for half in (0.0, 0.5):
                 note = triad[(2 * k + int(2 * half)) % 3]
-                _add(lead, _pluck(artist, note, rate), (k + half) * beat, rate)
+                _add(lead, _pluck(artist, note, rate, clip.glide), (k + half) * beat, rate)
         elif k % 2 == 0:
             for note in triad:
-                _add(lead, _pad(artist, note, 2 * beat, rate), k * beat, rate)
+                _add(lead, _pad(artist, note, 2 * beat, rate, clip.glide), k * beat, rate)
         if clip.bass:
             octaves = 2 if triad[0] - 24 < 46 else 3
             _add(low, _bass(triad[0] - 12 * octaves, 0.9 * beat, rate), k * beat, rate)
@@ -163,18 +167,27 @@ def _levels(artist: Artist, pitch: float, rate: int, most: int) -> list[float]:
     return [float(k ** (artist.brightness / 6.02)) for k in ks]
 
 
-def _pluck(artist: Artist, note: int, rate: int) -> Floats:
+def _turns(t: Floats, glide: int) -> Floats:
+    """Seconds, as a pitch counts them that rises by `glide` semitones over t."""
+    if not glide:
+        return t
+    rise = np.log(2) * glide / 12 / t[-1]
+    return np.asarray(np.expm1(rise * t) / rise)
+
+
+def _pluck(artist: Artist, note: int, rate: int, glide: int) -> Floats:
     t, pitch = np.arange(round(4 * artist.decay * rate)) / rate, _hertz(note)
     levels = _levels(artist, pitch, rate, 12)
     fade = np.exp(-t / artist.decay / 2)  # harmonic k dies with (k + 1) times this rate
-    return fade * series(pitch * t, levels, fade)
+    return fade * series(pitch * _turns(t, glide), levels, fade)
 
 
-def _pad(artist: Artist, note: int, seconds: float, rate: int) -> Floats:
+def _pad(artist: Artist, note: int, seconds: float, rate: int, glide: int) -> Floats:
     t, pitch = np.arange(round((seconds + 0.25) * rate)) / rate, _hertz(note)
     levels = _levels(artist, pitch, rate, 8)
     layers = [pitch - artist.detune / 2, pitch + artist.detune / 2]
-    out = series(layers[0] * t, levels) + series(layers[1] * t, levels)
+    turns = _turns(t, glide)
+    out = series(layers[0] * turns, levels) + series(layers[1] * turns, levels)
     return out * np.clip(np.minimum(t / 0.2, (t[-1] - t) / 0.25), 0, 1)
 
 

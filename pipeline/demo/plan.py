@@ -24,6 +24,7 @@ TAKES = (1, 2, 1, 1, 3, 1, 1)  # files of each source of a class, in noise/
 SOURCES = 20  # of a class, in sounds/, one file each
 ARTISTS, CLIPS = 8, 4
 BANDS, SONGS = 80, 4  # in songs/, which nothing is mixed with
+GLIDES = (-5, 0, 5)  # semitones
 POOLS, PER_POOL, TALKS = ("pool-a", "pool-b", "pool-c"), 3, 2
 
 PCM = Kind("wav", "WAV", "PCM_16", 16000)
@@ -160,7 +161,7 @@ def _songs(seed: int) -> Iterator[Item]:
         name = f"{clip.artist}-song-{k % SONGS + 1}"
         kind, rng = MUSIC[(k + k // SONGS) % len(MUSIC)], stream(seed, "demo song", name)
         seconds = float(rng.uniform(6, 6.6))
-        clip = replace(clip, backwards=bool(rng.random() < 0.5))
+        clip = replace(clip, backwards=bool(rng.random() < 0.5), glide=int(rng.choice(GLIDES)))
         row = {"group": clip.artist, "role": "labelled", "tags": "|".join(clip.tags)}
         make = partial(_played, seed, clip, name, kind, seconds, old=True)
         yield Item(f"songs/{name}.{kind.ending}", row, seconds, make)
