@@ -36,6 +36,7 @@ class Served:
     measure: str  # what `score` is called
     score: Callable[[np.ndarray, np.ndarray], float]  # (truth, probabilities), higher is better
     front: Any = None  # a layer that makes the net's input of sound; the last one of several inputs
+    lite: Any = None  # the same for TensorFlow Lite, where that has to be another one
 
     @property
     def inputs(self) -> dict[str, tuple[int, ...]]:

@@ -127,7 +127,7 @@ def _made(served: Served, calibration: Arrays) -> dict[str, Export]:
     }
     if served.front is not None:
         heard = {"wave": (served.front.samples,)}
-        first = lite_bytes(served.front, heard)
+        first = lite_bytes(served.lite or served.front, heard)
         made |= {
             SAVED_AUDIO: saved_files(served.heard, net.variables, heard),
             LITE_AUDIO: chain([first, *plain, tail], "probabilities"),

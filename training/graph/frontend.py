@@ -43,7 +43,9 @@ class LogMel(keras.layers.Layer):
         self.bank = _filters(self.feature, self.rate).T  # (1 + n_fft // 2, mels)
 
     def call(self, wave: tf.Tensor) -> tf.Tensor:
-        spectrum = tf.signal.rfft(self._frames(wave) * self.window)
+        n_fft, hop = self.feature["n_fft"], self.feature["hop"]
+        count = self.compute_output_shape(wave.shape)[1]
+        spectrum = tf.signal.rfft(frames(wave, n_fft, hop, count, self.before) * self.window)
         power = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
         return self._log(tf.matmul(power, self.bank))
 
@@ -53,21 +55,6 @@ class LogMel(keras.layers.Layer):
         if not self.before:
             frames = (shape[1] - self.feature["n_fft"]) // hop + 1
         return shape[0], frames, self.feature["mels"]
-
-    def _frames(self, wave: tf.Tensor) -> tf.Tensor:
-        """(batch, frames, n_fft). Frames share blocks of the greatest length that divides both hop
-        and n_fft, so that few indices pick them."""
-        n_fft, hop = self.feature["n_fft"], self.feature["hop"]
-        count = self.compute_output_shape(wave.shape)[1]
-        block = math.gcd(n_fft, hop)
-        first = np.arange(count)[:, None] * (hop // block)
-        picked = first + np.arange(n_fft // block)
-        span = (int(picked.max()) + 1) * block
-        right = max(0, span - self.before - wave.shape[1])
-        wave = tf.pad(wave, ((0, 0), (self.before, right)))[:, :span]
-        blocks = tf.reshape(wave, (-1, span // block, block))
-        found = tf.gather(blocks, picked.astype(np.int32), axis=1)
-        return tf.reshape(found, (-1, count, n_fft))
 
     def _log(self, power: tf.Tensor) -> tf.Tensor:
         told = self.feature
@@ -83,6 +70,20 @@ class LogMel(keras.layers.Layer):
         if told["top_db"]:
             db = tf.maximum(db, tf.reduce_max(db, (1, 2), keepdims=True) - told["top_db"])
         return db
+
+
+def frames(wave: tf.Tensor, n_fft: int, hop: int, count: int, before: int) -> tf.Tensor:
+    """(batch, count, n_fft) of (batch, samples) behind so many zeros. Frames share blocks of the
+    greatest length that divides both hop and n_fft, so that few indices pick them."""
+    block = math.gcd(n_fft, hop)
+    first = np.arange(count)[:, None] * (hop // block)
+    picked = first + np.arange(n_fft // block)
+    span = (int(picked.max()) + 1) * block
+    right = max(0, span - before - wave.shape[1])
+    wave = tf.pad(wave, ((0, 0), (before, right)))[:, :span]
+    blocks = tf.reshape(wave, (-1, span // block, block))
+    found = tf.gather(blocks, picked.astype(np.int32), axis=1)
+    return tf.reshape(found, (-1, count, n_fft))
 
 
 def _checked(recipe: Mapping[str, Any], field: str) -> dict[str, Any]:

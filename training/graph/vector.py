@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from training.errors import RunError
+from training.graph.frontend import frames
 
 AMIN = 1e-10  # the floor of every logarithm of power
 TOP_DB = 80.0
@@ -78,8 +79,8 @@ class Vector(keras.layers.Layer):
 
     def _vector(self, wave: tf.Tensor) -> tf.Tensor:
         wave = tf.cast(wave, self.kind)
-        frames = self._frames(wave)
-        power = self._power(frames)
+        framed = self._frames(wave)
+        power = self._power(framed)
         magnitude = tf.sqrt(power)
         db = _decibels(tf.matmul(power, self.bank))
         chroma = tf.matmul(power, self.chroma)
@@ -88,7 +89,7 @@ class Vector(keras.layers.Layer):
             *self._shape(power, magnitude),
             self._contrast(magnitude),
             self._crossings(wave),
-            tf.sqrt(tf.reduce_mean(tf.square(frames), 2, keepdims=True)),
+            tf.sqrt(tf.reduce_mean(tf.square(framed), 2, keepdims=True)),
             chroma / _or_one(tf.reduce_max(chroma, 2, keepdims=True), TINY),
             self._onset(db),
         ]
@@ -99,26 +100,15 @@ class Vector(keras.layers.Layer):
         return tf.cast(both, tf.float32)
 
     def _frames(self, wave: tf.Tensor) -> tf.Tensor:
-        """(batch, frames, n_fft). Frames share blocks of the greatest length that divides both hop
-        and n_fft, so that few indices pick them."""
         n_fft, hop = self.feature["n_fft"], self.feature["hop"]
-        count = wave.shape[1] // hop + 1
-        block = math.gcd(n_fft, hop)
-        first = np.arange(count)[:, None] * (hop // block)
-        picked = first + np.arange(n_fft // block)
-        span = (int(picked.max()) + 1) * block
-        right = max(0, span - n_fft // 2 - wave.shape[1])
-        wave = tf.pad(wave, ((0, 0), (n_fft // 2, right)))[:, :span]
-        blocks = tf.reshape(wave, (-1, span // block, block))
-        found = tf.gather(blocks, picked.astype(np.int32), axis=1)
-        return tf.reshape(found, (-1, count, n_fft))
+        return frames(wave, n_fft, hop, wave.shape[1] // hop + 1, n_fft // 2)
 
-    def _power(self, frames: tf.Tensor) -> tf.Tensor:
+    def _power(self, framed: tf.Tensor) -> tf.Tensor:
         """(batch, frames, bins). What float32 would round off a product is transformed apart."""
-        parts = [frames * self.hann]
+        parts = [framed * self.hann]
         if self.kind == tf.float32:
-            near = tf.round(frames * COARSE[0]) / COARSE[0]
-            parts = [near * self.near, (frames - near) * self.hann + near * self.rest]
+            near = tf.round(framed * COARSE[0]) / COARSE[0]
+            parts = [near * self.near, (framed - near) * self.hann + near * self.rest]
         found = [tf.signal.rfft(part) for part in parts]
         real, imag = (tf.add_n([f(x) for x in found]) for f in (tf.math.real, tf.math.imag))
         power = tf.square(real) + tf.square(imag)
@@ -155,8 +145,8 @@ class Vector(keras.layers.Layer):
         """(batch, frames, 1) share of samples whose sign differs from the sample before."""
         negative = tf.cast(wave < -1e-10, tf.float32)  # anything smaller is zero, zero is positive
         changed = tf.abs(negative[:, 1:] - negative[:, :-1])
-        frames = self._frames(tf.pad(changed, ((0, 0), (0, 1))))  # a sample, and the one after it
-        count = tf.reduce_sum(frames[:, :, :-1], 2, keepdims=True)
+        framed = self._frames(tf.pad(changed, ((0, 0), (0, 1))))  # a sample, and the one after it
+        count = tf.reduce_sum(framed[:, :, :-1], 2, keepdims=True)
         return tf.cast(count, self.kind) / self.feature["n_fft"]
 
     def _onset(self, db: tf.Tensor) -> tf.Tensor:
