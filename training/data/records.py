@@ -17,6 +17,7 @@ from training.data.index import DataError, Field, Index, Shard
 
 CYCLE, BLOCK = 8, 16  # shards read in turns, examples taken in a turn
 READ = 256 << 10  # bytes read from a file at once
+ALIGNED = 64  # bytes: where TensorFlow's memory begins
 FRAME = 16  # bytes around each record: its length 8, that one's checksum 4, its own checksum 4
 
 Tensors = dict[str, tf.Tensor]
@@ -43,6 +44,21 @@ def read(index: Index, shard: Shard, fields: Sequence[Field]) -> Tensors:
         except tf.errors.InvalidArgumentError as error:
             where = index.path(shard)
             raise DataError("examples of another kind", where, got=error.message) from error
+
+
+def room(count: int, field: Field) -> np.ndarray:
+    """A place for so many values, of numbers, where a tensor can lie too."""
+    size = count * field.nbytes
+    held = np.empty(size + ALIGNED, np.uint8)
+    begin = -held.ctypes.data % ALIGNED
+    return held[begin : begin + size].view(field.numpy).reshape(count, *field.shape)
+
+
+def tensor(array: np.ndarray) -> tf.Tensor:
+    """An array of `room` as a tensor in the same memory."""
+    if not array.size:
+        return tf.constant(array)
+    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
 def check_count(index: Index, shard: Shard) -> None:

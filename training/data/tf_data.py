@@ -25,7 +25,8 @@ from training.data.shards import Arrays, Stamp, check_shard, read_shard
 
 HELD = 1 << 30  # bytes of shards up to which they are held in memory
 BUFFER = 128 << 20  # bytes of streamed examples that are shuffled at once
-AHEAD = 4  # batches made before they are asked for
+AHEAD = 4  # batches made before they are asked for, or fewer:
+ROOM = 64 << 20  # bytes that they may take
 
 
 def narrow(index: Index, splits: Sequence[str], names: Sequence[str]) -> Arrays:
@@ -74,6 +75,8 @@ class Examples:
         self.positions = np.flatnonzero(self.chosen)
         size = sum(shard.bytes for shard in self.shards)
         self.held = size <= HELD if held is None else held
+        wide = self.batch * sum(field.nbytes for field in self.fields)
+        self.ahead = max(1, min(AHEAD, ROOM // max(1, wide)))
         self.room = max(1, BUFFER * int(self.begins[-1]) // max(1, size))  # examples in the buffer
         self.tensors: Tensors = {}  # by field, those chosen, where they are held
         self.checked: dict[str, Stamp] = {}
@@ -120,7 +123,7 @@ class Examples:
         with tf.device("CPU:0"):
             made = way(epoch, first, share, parts)
             size = tf.data.experimental.assert_cardinality((self.steps - first) * parts)
-            made = made.apply(size).prefetch(AHEAD)
+            made = made.apply(size).prefetch(self.ahead)
         options = tf.data.Options()
         options.deterministic = True
         # Rewriting the graph takes as long as a hundred batches, at each epoch's begin.
@@ -156,15 +159,22 @@ class Examples:
         return numbers.map(made, tf.data.AUTOTUNE)
 
     def _loaded(self) -> Tensors:
-        """The examples chosen, by field."""
-        found = {f.name: [tf.zeros((0, *f.shape), _type(f))] for f in self.fields}
+        """The examples chosen, by field. Each is read to where it stays."""
+        texts = [f for f in self.fields if f.numpy.kind == "S"]
+        held = {f.name: records.room(self.count, f) for f in self.fields if f not in texts}
+        found = {f.name: [tf.zeros((0,), tf.string)] for f in texts}
+        at = 0
         for shard, begin in self._used():
             check_shard(self.index, shard)
             rows = self.chosen[begin : begin + shard.examples]
             for name, tensor in records.read(self.index, shard, self.fields).items():
-                found[name].append(tensor if rows.all() else tf.boolean_mask(tensor, rows))
-        # One field after the other, so that only the widest is there twice for a moment.
-        return {name: tf.concat(found.pop(name), 0) for name in list(found)}
+                if name in found:
+                    found[name].append(tf.boolean_mask(tensor, rows))
+                else:
+                    held[name][at : at + rows.sum()] = tensor.numpy()[rows]
+            at += int(rows.sum())
+        whole = {name: records.tensor(array) for name, array in held.items()}
+        return whole | {name: tf.concat(parts, 0) for name, parts in found.items()}
 
     def _from_files(self, epoch: int, first: int, share: Share, parts: int) -> tf.data.Dataset:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -236,7 +246,3 @@ def _asked(index: Index, names: Sequence[str]) -> tuple[Field, ...]:
     if unknown := sorted(set(names) - set(known)):
         raise DataError(f"no fields {unknown}", index.folder, ", ".join(known))
     return tuple(field for field in index.fields if not names or field.name in names)
-
-
-def _type(field: Field) -> tf.DType:
-    return tf.string if field.numpy.kind == "S" else tf.as_dtype(field.numpy)

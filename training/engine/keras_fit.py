@@ -54,14 +54,15 @@ def fit(
     run: Run | None,
     settings: Settings,
     ranks: Ranks,
+    parts: int = 1,
 ) -> Result:
     """Train what `net` makes to the end of the run, from wherever the run is.
 
     `run` is None on every process but the first. `validate` is called on the first one alone; it
-    returns at least what `settings.score` names.
+    returns at least what `settings.score` names. A device works its share of a batch in `parts`.
     """
     with ranks.strategy.scope(), policy(settings.precision):
-        steps = Steps(net(), loss, settings, data.batch)
+        steps = Steps(net(), loss, settings, data.batch, parts)
         steps.compile(optimizer=optimizer(), jit_compile=False, auto_scale_loss=True)
         learner = Learner(steps, settings, ranks)
     return _Loop(learner, data, validate, run).go()

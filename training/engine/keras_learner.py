@@ -46,12 +46,16 @@ class Steps(keras.Model):
     """What `fit` is called on: a net, and how a step is taken with it.
 
     The global batch has one size throughout, so that sums over replicas of losses divided by it
-    are the mean.
+    are the mean. A replica's share of it may be worked in `parts`, one after the other, whose
+    gradients are added up: so much less memory is needed at once.
     """
 
-    def __init__(self, net: keras.Model, loss: Loss, settings: Settings, batch: int) -> None:
+    def __init__(
+        self, net: keras.Model, loss: Loss, settings: Settings, batch: int, parts: int = 1
+    ) -> None:
         super().__init__(name="steps")
         self.net, self.objective, self.settings, self.batch = net, loss, settings, batch
+        self.parts = parts
         self.waited = 0.0  # seconds spent waiting for data
         # The step, as the seeds of its random numbers have it; and steps that were averaged.
         self.number = tf.Variable(0, dtype=tf.int32, trainable=False)
@@ -74,13 +78,9 @@ class Steps(keras.Model):
         own = context.replica_id_in_sync_group
         apart = self.settings.seed * REPLICAS + own  # of 32 bits, which wrap
         seed = tf.stack([apart, self.number])
-        with tf.GradientTape() as tape:
-            losses, more = self.objective(self.net, data, seed)
-            loss = tf.reduce_sum(losses) / self.batch
-            scaled = self.optimizer.scale_loss(loss)
+        way = self._of_part if self.parts == 1 else self._of_parts
+        gradients, loss, means = way(data, seed)
         weights = self.net.trainable_variables
-        gradients = tape.gradient(scaled, [w.value for w in weights])
-        means = {name: tf.reduce_sum(value) / self.batch for name, value in more.items()}
         replicas = context.num_replicas_in_sync
         if replicas > 1:
             loss, gradients, means = context.all_reduce(
@@ -90,6 +90,34 @@ class Steps(keras.Model):
         # The optimizer sums over replicas once more.
         self.optimizer.apply([g / replicas for g in gradients], weights)
         return {"loss": loss, "grad_norm": norm, **means}
+
+    def _of_part(self, data: Batch, seed: Any) -> tuple[list[Any], Any, dict[str, Any]]:
+        """Gradients, loss, and means of what else is told; sums over replicas are still to come."""
+        with tf.GradientTape() as tape:
+            losses, more = self.objective(self.net, data, seed)
+            loss = tf.reduce_sum(losses) / self.batch
+            scaled = self.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled, [w.value for w in self.net.trainable_variables])
+        return gradients, loss, {n: tf.reduce_sum(value) / self.batch for n, value in more.items()}
+
+    def _of_parts(self, data: Batch, seed: Any) -> tuple[list[Any], Any, dict[str, Any]]:
+        """The same, in a loop that a graph cannot unroll: each part's memory is the next one's.
+        Every part has random numbers of its own."""
+        size = tf.shape(next(iter(data.values())))[0] // self.parts
+
+        def part(i: Any) -> Any:
+            rows = {name: value[i * size : (i + 1) * size] for name, value in data.items()}
+            return self._of_part(rows, tf.stack([seed[0] * self.parts + i, seed[1]]))
+
+        def more(i: Any, sums: Any) -> Any:
+            return i + 1, tf.nest.map_structure(tf.add, sums, part(i))
+
+        _, sums = tf.while_loop(
+            lambda i, _: i < self.parts, more, (tf.constant(1), part(tf.constant(0))),
+            parallel_iterations=1,
+        )  # fmt: skip
+        found: tuple[list[Any], Any, dict[str, Any]] = sums
+        return found
 
     def _clipped(self, gradients: list[Any]) -> tuple[list[Any], Any]:
         """The gradients, and their norm before; a scaled loss has scaled ones."""
