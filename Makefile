@@ -7,7 +7,7 @@ MAKEFLAGS += -r
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help features scan decode shards verify resume train-denoiser train-classifier teacher
-.PHONY: train-tagger import-musicnn analyze evaluate export denoise classify tag
+.PHONY: train-hybrid train-tagger import-musicnn analyze evaluate export denoise classify tag
 .PHONY: torch tensorflow peers bench test test-all lint clean distclean
 
 VENV ?= .venv
@@ -15,13 +15,14 @@ PYTHON ?= python3
 STAGE = $(VENV)/bin/python -m pipeline
 DENOISER = -m training.denoiser
 CLASSIFIER = -m training.classifier
+HYBRID = -m training.hybrid
 TAGGER = -m training.tagger
 
 # Values reach the commands through the environment, as they were typed: neither make nor the shell
 # looks inside them.
 ASKED := DATA RECIPE LAYOUT ROLE SPLITS JOBS MAX_RAM MAX_REJECTED ARTIFACTS
 ASKED += PROFILE ARCH EPOCHS BUDGET SEED RUN INIT CHECKPOINT ON LIMIT DNSMOS IN OUT PROCESSES
-ASKED += BACKBONE WEIGHTS TEACHER FOLDS AUGMENT TOP JSON NET
+ASKED += BACKBONE WEIGHTS TEACHER FOLDS AUGMENT TOP JSON NET ABLATION
 $(foreach v,$(ASKED),$(if $(filter undefined,$(origin $(v))),,$(eval override $(v) := $$(value $(v)))))
 export $(ASKED)
 
@@ -31,7 +32,7 @@ help: ## this list
 	@echo "  of training: RECIPE= PROFILE=demo|best|classic EPOCHS= BUDGET=8h SEED= RUN=name"
 	@echo "  of denoisers: PROFILE=small ARCH= INIT=run PROCESSES="
 	@echo "  of classifiers: BACKBONE= WEIGHTS=file TEACHER=run FOLDS=5 AUGMENT=no"
-	@echo "  of taggers: NET= INIT=run AUGMENT=no"
+	@echo "  of hybrids: NET= FOLDS=5 AUGMENT=no ABLATION=no MAX_RAM=15GB   of taggers: NET= INIT=run AUGMENT=no"
 	@echo "  of a run:    RUN=name CHECKPOINT=step ON=recipe LIMIT= DNSMOS=no IN=recording OUT=cleaned TOP=3 JSON=yes"
 
 features: shards ## everything: from a folder of audio (or the demo corpus) to sealed shards
@@ -61,6 +62,10 @@ train-classifier: $(VENV)/tensorflow.stamp ## train a classifier and measure it,
 	@RECIPE="$${RECIPE:-noise-classifier}" $(STAGE) features --as-before
 	@$(VENV)/bin/python $(CLASSIFIER) train
 
+train-hybrid: $(VENV)/tensorflow.stamp ## train a hybrid classifier and measure it, making its shards first
+	@RECIPE="$${RECIPE:-hybrid}" $(STAGE) features --as-before
+	@$(VENV)/bin/python $(HYBRID) train
+
 train-tagger: $(VENV)/tensorflow.stamp ## train a music tagger and measure it, making its shards first
 	@RECIPE="$${RECIPE:-musicnn}" $(STAGE) features --as-before
 	@$(VENV)/bin/python $(TAGGER) train
@@ -84,7 +89,7 @@ denoise: $(VENV)/torch.stamp ## clean recordings: IN=file or folder, OUT=
 	@$(VENV)/bin/python $(DENOISER) denoise
 
 classify: $(VENV)/tensorflow.stamp ## say what recordings hold: IN=file or folder
-	@$(VENV)/bin/python $(CLASSIFIER) classify
+	@$(VENV)/bin/python -m training classify
 
 tag: $(VENV)/tensorflow.stamp ## say which tags tracks have, and when: IN=file or folder
 	@$(VENV)/bin/python $(TAGGER) tag

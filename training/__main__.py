@@ -1,4 +1,4 @@
-"""What is asked of a run of whatever model: analyze, evaluate, export.
+"""What is asked of a run of whatever model: analyze, evaluate, export, classify.
 
 Reads: ARTIFACTS and RUN. Does: finds the run, and calls the same command of its model's script,
 which reads the rest. Writes nothing itself.
@@ -6,6 +6,7 @@ which reads the rest. Writes nothing itself.
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from training.asked import words
@@ -14,15 +15,21 @@ from training.models import MODELS, absent, script
 from training.run import main
 from training.runs import folds_of, last_opened, named
 
-COMMANDS = ("analyze", "evaluate", "export")
+# command -> the models that have it
+COMMANDS = dict.fromkeys(("analyze", "evaluate", "export"), tuple(MODELS))
+COMMANDS["classify"] = ("classifier", "hybrid")
 
 
 def command(asked: list[str]) -> None:
     if len(asked) != 1 or asked[0] not in COMMANDS:
         raise Changed("no such command", "python -m training", " or ".join(COMMANDS), asked)
     root = Path(os.environ.get("ARTIFACTS") or "artifacts")
-    folder = _meant(root, words(os.environ.get("RUN", "")))
+    models = COMMANDS[asked[0]]
+    folder = _meant(root, words(os.environ.get("RUN", "")), models)
     model, again = folder.parent.name, f"make {asked[0]}"
+    if model in MODELS and model not in models:
+        do = f"name a run of a {' or a '.join(models)}"
+        raise Changed(f"a {model} does not {asked[0]}", folder, do=do)
     commands = script(model, folder, again).cli
     try:
         commands.main(asked, standalone_mode=False)
@@ -30,10 +37,10 @@ def command(asked: list[str]) -> None:
         raise absent(missing, folder, MODELS[model][1], again) from missing
 
 
-def _meant(root: Path, names: list[str]) -> Path:
+def _meant(root: Path, names: list[str], models: Sequence[str]) -> Path:
     """A run of the model that is meant; a name of folds means the first of them."""
     if not names:
-        return last_opened(root, "*")
+        return last_opened(root, *models)
     folds = folds_of(root, names[0])
     return folds[0] if folds else named(root, names[0])
 

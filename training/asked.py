@@ -24,6 +24,14 @@ def seconds(text: str) -> float:
     return sum(float(number) * UNITS[unit] for number, unit in parts)
 
 
+def size(text: str) -> int:
+    """`15GB`, `800MB`, or a number of bytes."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", text.strip().lower())
+    if not found or not float(found[1]):
+        raise Changed("no size", "MAX_RAM", "such as 15GB or 800MB", text)
+    return int(float(found[1]) * 1024 ** " kmgt".index(found[2] or " "))
+
+
 def checkpoint_step(text: str) -> int:
     """The step that a checkpoint is named by: 1200, step-1200 or its file; -1 for none."""
     found = re.fullmatch(r"(?:.*step-)?(\d+)(?:-best)?(?:\.ckpt)?|", text)

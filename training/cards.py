@@ -6,6 +6,8 @@ Reads and writes nothing. Does: lays out what a run's config.json holds.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from training.graph.usage import INT8_AUDIO, cells, usage
+
 Facts = Mapping[str, Any]
 SPLITS = ("train", "valid", "test")
 
@@ -31,6 +33,17 @@ def configuration(config: Facts) -> str:
     """Every key that a run began with."""
     lines = [f"- `{key}`: {_shown(value)}" for key, value in _flat(config)]
     return "## Configuration\n\n" + "\n".join(lines)
+
+
+def files(name: str, exports: Facts | None) -> str:
+    """The exports of the run `name`, and how one is used."""
+    if not exports:
+        do = "writes the model as SavedModel and TensorFlow Lite files, float and 8 bits."
+        return f"`make export RUN={name}` {do}"
+    text = f"{grid(cells(exports))}\n\nA difference is of a probability, to the net itself."
+    if any(row["file"] == INT8_AUDIO for row in exports["exports"]):
+        text += f" Without this project:\n\n```python\n{usage(exports).rstrip()}\n```"
+    return text
 
 
 def measured(tables: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 LIBRARIES = ("numpy", "torch", "tensorflow", "keras")
 # What does not change the weights: it may differ when a run goes on, and is not in its name.
-FREE = {"save_steps", "save_seconds", "log_steps", "loader_threads", "device"}
+FREE = {"save_steps", "save_seconds", "log_steps", "loader_threads", "device", "ablation"}
 MISSING = "nothing"
 
 

@@ -14,6 +14,7 @@ MODELS = {
     "denoiser": ("training.denoiser", "make torch"),
     "classifier": ("training.classifier", "make tensorflow"),
     "tagger": ("training.tagger", "make tensorflow"),
+    "hybrid": ("training.hybrid", "make tensorflow"),
 }
 
 

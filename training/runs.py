@@ -55,11 +55,12 @@ def last_interrupted(root: Path, model: str = "*") -> Path:
     return _last(free, "no run to go on with", root, "start one with make train-...")
 
 
-def last_opened(root: Path, model: str) -> Path:
-    """The folder of the finished run that was worked on last."""
-    done = [(opened, folder) for state, opened, folder in _runs(root, model) if state == "finished"]
-    what = "no finished run" if model == "*" else f"no finished run of a {model}"
-    return _last(done, what, root, f"start one with make train-{model.strip('*') or '...'}")
+def last_opened(root: Path, *models: str) -> Path:
+    """The folder of the finished run, of one of these models, that was worked on last."""
+    found = [one for model in models for one in _runs(root, model)]
+    done = [(opened, folder) for state, opened, folder in found if state == "finished"]
+    what = f"no finished run of a {' or a '.join(models)}"
+    return _last(done, what, root, f"start one with make train-{models[0]}")
 
 
 def _runs(root: Path, model: str) -> Iterator[tuple[str, float, Path]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 
 from training.data.index import Index
@@ -43,6 +44,7 @@ class Kind:
     exported: Callable[[Path, Path], dict[str, Any]]  # a run's folder, artifacts -> what was made
     report: Report
     beside: Callable[["Set"], Sequence["Set"]] = lambda one: ()  # what it is measured beside
+    clip: Callable[[Trained], keras.Model] = lambda one: one.net  # the net for one whole example
 
 
 @dataclass(frozen=True)

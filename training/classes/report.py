@@ -105,7 +105,7 @@ def _ours(
     one = kind.trained(folder)
     answers = kind.answers(one, index, held.test)
     if name not in costs:
-        parameters, ms = float(one.net.count_params()), milliseconds(one.net)
+        parameters, ms = float(one.net.count_params()), milliseconds(kind.clip(one))
         costs[name] = {"parameters": parameters, "ms": ms}
     return {f"{name}{end}": found for end, found in answers.items()}
 

@@ -10,17 +10,22 @@ import numpy as np
 
 from training.classes.scores import LEAST, measured
 from training.data.index import Index
-from training.graph.answers import Asked, softmax
+from training.graph.answers import Asked, Question, softmax
 
 
 class Validation:
     """How a net does on the examples that a run is judged by."""
 
     def __init__(
-        self, index: Index, part: np.ndarray, fields: Sequence[str], labels: np.ndarray
+        self,
+        index: Index,
+        part: np.ndarray,
+        fields: Sequence[str],
+        labels: np.ndarray,
+        question: Question | None = None,
     ) -> None:
-        """`part` marks the positions, `labels` are theirs."""
-        self.ask, self.labels = Asked(index, part, fields), labels
+        """`part` marks the positions, `labels` are theirs; `question` gives logits."""
+        self.ask, self.labels = Asked(index, part, fields, question), labels
 
     def __call__(self, net: keras.Model) -> dict[str, float]:
         held = softmax(self.ask(net))

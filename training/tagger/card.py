@@ -6,8 +6,7 @@ Reads and writes nothing: it is given what a run holds and returns Markdown.
 import datetime
 from collections.abc import Mapping
 
-from training.cards import Facts, configuration, data_grid, grid, measured, versions
-from training.graph.usage import INT8_AUDIO, cells, usage
+from training.cards import Facts, configuration, data_grid, files, measured, versions
 from training.tagger.summary import Summary, ordered
 from training.tagger.table import FEW, table
 
@@ -77,13 +76,7 @@ def _use(name: str, exports: Facts | None) -> str:
         "takes a file or a folder, of any rate and number of channels, prints the likeliest tags "
         "of each track, and writes its tags over time as JSON and PNG."
     )
-    if not exports:
-        do = "writes the model as SavedModel and TensorFlow Lite files, float and 8 bits."
-        return f"{text}\n\n`make export RUN={name}` {do}"
-    text += f"\n\n{grid(cells(exports))}\n\nA difference is of a probability, to the net itself."
-    if any(row["file"] == INT8_AUDIO for row in exports["exports"]):
-        text += f" Without this project:\n\n```python\n{usage(exports).rstrip()}\n```"
-    return text
+    return f"{text}\n\n{files(name, exports)}"
 
 
 def _data(facts: Facts, told: Mapping[str, Summary], counts: Mapping[str, Facts]) -> str:

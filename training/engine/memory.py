@@ -1,0 +1,90 @@
+"""How much memory a TensorFlow run takes: told before it begins, held against a ceiling after.
+
+Reads: what the system says of this process and of its GPU. Does: adds up what a step keeps for its
+gradient, and finds into how few parts a batch must be cut to stay below the ceiling. Writes
+nothing.
+
+A step keeps every layer's output until its gradient is taken. SPARE of that was seen to come on
+top, and FIXED for graphs and libraries, whatever the net (nets of 0.2 to 0.6 M parameters, batches
+of 16 to 64, TensorFlow 2.21 on two cores).
+"""
+
+import math
+import resource
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import psutil
+import tensorflow as tf
+
+from training.errors import Changed
+
+DEFAULT = 15 << 30  # bytes: what a free GPU machine in the cloud has
+FIXED = 300 << 20  # bytes
+SPARE = 1.3
+COPIES = 7  # of each weight: itself, gradient, sum of gradients, two moments, average, checkpoint
+FLOAT = 4  # bytes
+MOST = 64  # parts of a batch
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is expected to take at most."""
+
+    ceiling: int  # bytes
+    expected: int
+    parts: int  # that a device's share of a batch is worked in
+
+    def line(self, batch: int) -> str:
+        how = f"batches of {batch} in {self.parts} parts" if self.parts > 1 else f"batch {batch}"
+        return f"memory: {shown(self.expected)} expected, ceiling {shown(self.ceiling)} ({how})"
+
+
+def planned(net: keras.Model, batch: int, data: int, ceiling: int) -> Plan:
+    """For steps of `batch` examples of this device with `net`, whose inputs have fixed lengths, and
+    `data` bytes of examples in memory at once."""
+    each = kept(net)
+    weights = COPIES * FLOAT * net.count_params()
+    for parts in (n for n in range(1, min(batch, MOST) + 1) if batch % n == 0):
+        expected = now() + FIXED + weights + data + int(SPARE * each * (batch // parts))
+        if expected <= ceiling:
+            return Plan(ceiling, expected, parts)
+    do = "allow more, or choose a smaller net or batch"
+    raise Changed("does not fit", "MAX_RAM", shown(expected), shown(ceiling), do)
+
+
+def kept(net: keras.Model) -> int:
+    """Bytes of one example's outputs of all layers."""
+    outputs = [layer.output for layer in net.layers]
+    return sum(FLOAT * math.prod(out.shape[1:]) for out in outputs if hasattr(out, "shape"))
+
+
+def allowed(asked: int) -> int:
+    """What may be used: as asked, and no more than there is beside what others use."""
+    there = psutil.virtual_memory().available + now()
+    return min(asked or DEFAULT, there)
+
+
+def now() -> int:
+    """Bytes that this process takes."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def peak() -> int:
+    """The most that it has taken so far."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(most if sys.platform == "darwin" else most << 10)
+
+
+def gpu_peak() -> int:
+    """The most that TensorFlow has taken of the first GPU; 0 where there is none."""
+    if not tf.config.list_physical_devices("GPU"):
+        return 0
+    told: dict[str, Any] = tf.config.experimental.get_memory_info("GPU:0")
+    return int(told["peak"])
+
+
+def shown(size: float) -> str:
+    return f"{size / 2**30:.2f} GB"

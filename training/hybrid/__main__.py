@@ -1,0 +1,79 @@
+"""The hybrid's commands: train, and those of every classifier.
+
+Reads: options, or the environment variables that `make` sets (RECIPE, PROFILE, RUN, ...). Does:
+finds the run that is meant and calls the module that does the work. Writes: tables on stdout,
+everything else in the run's folder artifacts/runs/hybrid/<run>/.
+
+TensorFlow is imported by the commands that compute: seconds that --help need not take.
+"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from training.asked import recipes, size
+from training.classes import commands
+from training.engine.quiet import tensorflow
+from training.errors import Changed
+from training.hybrid import MODEL
+from training.hybrid.profiles import NETS, PROFILES, chosen
+from training.options import artifacts as artifacts_option
+from training.options import of_folds, of_training, option
+from training.run import main
+
+if TYPE_CHECKING:
+    from training.classes.kind import Kind
+
+
+def kind() -> "Kind":
+    from training.hybrid.kind import KIND
+
+    return KIND
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Train a hybrid classifier from shards, measure it, use it."""
+
+
+commands.added(cli, MODEL, kind)
+
+
+@cli.command("train")
+@artifacts_option
+@option("--recipe", envvar="RECIPE", default="hybrid", show_default=True)
+@option(
+    "--profile", envvar="PROFILE", default="demo", show_default=True, help=", ".join(PROFILES) + "."
+)
+@option("--net", envvar="NET", default="", help=", ".join(NETS) + ".")
+@option("--augment/--no-augment", envvar="AUGMENT", default=True, help="Sound changed anew.")
+@option("--ablation/--no-ablation", envvar="ABLATION", default=True, help="And its variants.")
+@option("--max-ram", envvar="MAX_RAM", default="", help="Ceiling. [default: 15GB, or what is free]")
+@of_folds
+@of_training
+def train_command(
+    artifacts: str, recipe: str, run: str, folds: int, ablation: bool, max_ram: str, **asked: Any
+) -> None:
+    """Train, with what shows what each part is worth, then measure."""
+    root, names = Path(artifacts), recipes(recipe)
+    if len(names) != 1:
+        raise Changed("one recipe at a time", "RECIPE", "one name", recipe)
+    profile = chosen(asked.pop("profile"), **{**asked, "epochs": asked["epochs"] or 0})
+    ceiling = size(max_ram) if max_ram else 0
+    tensorflow()
+    from training.classes import course
+    from training.hybrid.train import planned
+
+    plan, key = planned(root, names[0], profile, folds, ablation, ceiling, run)
+    course.begun(kind(), root, plan, run, key)
+
+
+def resume(folder: Path, checkpoint: str = "") -> None:
+    """Go on with a run; where it is one of several, with the others after it."""
+    commands.resume(kind, folder, checkpoint)
+
+
+if __name__ == "__main__":
+    sys.exit(main(lambda: cli.main(standalone_mode=False)))
