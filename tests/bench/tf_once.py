@@ -26,14 +26,15 @@ import tensorflow as tf
 from training.classifier.backbones import make_net
 from training.classifier.loss import Objective
 from training.classifier.profiles import Profile, chosen
-from training.classifier.train import spectrum
 from training.data import tf_data
 from training.data.batches import Share
+from training.data.fields import spectrum
 from training.data.index import Index, load_index
 from training.data.tf_data import Examples
 from training.engine import keras_fit
 from training.engine.keeper import Keeper
 from training.engine.keras_ranks import Ranks, joined
+from training.engine.memory import peak
 from training.engine.progress import Progress
 from training.run import cores, opened
 
@@ -175,16 +176,7 @@ def memory(index: Index, epochs: int, held: bool) -> dict[str, Any]:
         resident.append(psutil.Process().memory_info().rss)
 
     written = fitted(index, data, profile, net, validate, ranks)
-    return {"most": most(resident), "resident": resident, "written": written}
-
-
-def most(resident: list[int]) -> int:
-    """Bytes that this process ever held, where the system tells. getrusage would not do: it counts
-    the process that started this one."""
-    status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.exists() else []
-    found = [1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM")]
-    return max(found + resident)
+    return {"most": max(peak(), *resident), "resident": resident, "written": written}
 
 
 def fitted(

@@ -4,6 +4,7 @@ Reads nothing: what is drawn is given as numbers. Does: draws the tags of a trac
 average precision of each tag beside chance. Writes: one PNG for each, whole or not at all.
 """
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,12 +27,19 @@ def taggram(
     each: np.ndarray, tags: Sequence[str], seconds: float, step: float, name: str, path: Path
 ) -> None:
     """(patches, tags) probabilities, one patch every `step` seconds."""
-    save(taggram_figure(each, tags, seconds, step, name), path)
+    _saved(taggram_figure(each, tags, seconds, step, name), path)
 
 
 def tags(told: Summary, path: Path) -> None:
     """Average precision of each tag, ours beside the baseline."""
-    save(tags_figure(told), path)
+    _saved(tags_figure(told), path)
+
+
+def _saved(figure: "Figure", path: Path) -> None:
+    """Names come from all over the world: a character that the font lacks is drawn as a box."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")
+        save(figure, path)
 
 
 def taggram_figure(
@@ -49,7 +57,8 @@ def taggram_figure(
     )  # fmt: skip
     left.set_xlim(0, end)
     left.set_facecolor(GREY)  # an end too short for a patch was not heard
-    left.set_yticks(range(len(order)), [tags[k] for k in order], fontsize=8)
+    names = [tags[k] for k in order]  # a dollar in a name is a dollar
+    left.set_yticks(range(len(order)), names, fontsize=8, parse_math=False)
     left.set_xlabel("time, s")
     right.barh(range(len(order)), mean[order], color=BLUE, height=0.8)
     right.set_xlim(0, max(0.05, 1.25 * float(mean.max())))
@@ -60,7 +69,7 @@ def taggram_figure(
     for side in ("top", "right", "bottom"):
         right.spines[side].set_visible(False)
     figure.colorbar(image, ax=left, label="probability", location="bottom", aspect=50, shrink=0.6)
-    figure.suptitle(name, fontsize=11)
+    figure.suptitle(name, fontsize=11, parse_math=False)
     return figure
 
 
@@ -90,7 +99,7 @@ def tags_figure(told: Summary) -> "Figure":
     chance = [held[tag]["tracks"] / told["tracks"] for tag in names]
     axes.vlines(chance, places - 0.45, places + 0.45, color=GREY, lw=2, label="chance")
     rows = [f"{tag} ({held[tag]['tracks']})" for tag in names]
-    axes.set_yticks(places, rows, fontsize=9)
+    axes.set_yticks(places, rows, fontsize=9, parse_math=False)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlim(0, 1.01)
     axes.set_xlabel("average precision")

@@ -19,7 +19,7 @@ from training import durable
 from training.engine.checkpoint import Checkpoints
 from training.engine.keras_learner import variables
 from training.errors import Changed, Damaged, RunError
-from training.run import opened
+from training.run import opened, short
 from training.tagger import MODEL
 from training.tagger.profiles import PROFILES
 from training.tagger.train import net_of
@@ -59,11 +59,10 @@ Arrays = dict[str, np.ndarray]
 def imported(root: Path) -> list[Path]:
     """The runs of the published weights, made unless they stand."""
     package = _package()
-    words = (package / "configuration.py").read_text("utf-8")
     found = []
     for name, key in FILES.items():
         held = _read(package / name, key)
-        tags = _tags(words, f"{name.partition('_')[0]}_LABELS", package)
+        tags = _tags(package, f"{name.partition('_')[0]}_LABELS", len(held["dense_1/bias"]))
         found.append(_written(root, name, held, tags))
     return found
 
@@ -90,12 +89,20 @@ def _read(folder: Path, key: str) -> Arrays:
         raise Damaged("not a readable checkpoint", folder, got=error, do=DO) from error
 
 
-def _tags(words: str, name: str, package: Path) -> list[str]:
-    """A list of strings that a Python file gives a name, without running the file."""
-    for node in ast.parse(words).body:
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == name:
-            return [str(tag) for tag in ast.literal_eval(node.value)]
-    raise Damaged(f"no {name}", package / "configuration.py", do=DO)
+def _tags(package: Path, name: str, count: int) -> list[str]:
+    """A list of so many names that a Python file gives a name, without running the file."""
+    where, wanted, got = package / "configuration.py", f"a list of {count} names", "none"
+    try:
+        for node in ast.parse(where.read_text("utf-8")).body:
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == name:
+                held = ast.literal_eval(node.value)
+                got = short(held)
+                names = [tag for tag in held if isinstance(tag, str)]
+                if isinstance(held, list) and len(set(names)) == len(held) == count:
+                    return names
+    except (OSError, SyntaxError, ValueError, TypeError, RecursionError) as error:
+        raise Damaged(f"no {name} that can be read", where, wanted, short(error), DO) from error
+    raise Damaged(f"no {name} that can be read", where, wanted, got, DO)
 
 
 def _written(root: Path, name: str, held: Arrays, tags: list[str]) -> Path:

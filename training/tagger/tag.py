@@ -9,7 +9,9 @@ A track's answer is the mean over its patches. Memory does not grow with a track
 answers.
 """
 
+import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +32,7 @@ from training.tagger import plots
 # (n, samples around a patch) float32 -> (n, tags) probabilities; called by several threads at once
 Heard = Callable[[np.ndarray], np.ndarray]
 BATCH = 8  # patches at once: 24 s
+LONGEST = 200  # bytes of a track's name in a taggram's: a file system takes 255 with all around it
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ def tag_path(
                     bar.say(json.dumps({"path": str(path), "error": str(answer)}), out)
                 continue
             done, sound = done + 1, sound + answer.seconds
-            _drawn(path, answer, asked, folder / path.relative_to(base))
+            _drawn(path, answer, asked, folder / _short(path.relative_to(base)))
             bar.say((_as_json if asked.as_json else _as_table)(path, answer, asked), out)
     took = time.monotonic() - began
     count, others = told(done, len(paths), passed)
@@ -146,6 +149,15 @@ def tag_path(
     say(f"tagged {count}, {clock(sound)} of sound in {clock(took)} ({fast}){others}")
     say(f"taggrams: {folder}" if done else "no taggrams: nothing was heard")
     return int(done < len(paths))
+
+
+def _short(path: Path) -> Path:
+    """The same, or with so much of its name as leaves room, and what tells it from others."""
+    name = os.fsencode(path.name)
+    if len(name) <= LONGEST:
+        return path
+    begin = name[: LONGEST - 9].decode(errors="ignore")
+    return path.with_name(f"{begin}-{hashlib.sha256(name).hexdigest()[:8]}")
 
 
 def _drawn(path: Path, answer: Answer, asked: Asked, target: Path) -> None:

@@ -1,0 +1,48 @@
+"""What memory it takes to feed a hybrid, beside four ways in which such programs run out of it.
+
+Reads and writes a temporary folder. Does: makes shards of raw windows, a tenth of the 8,700 clips
+that such programs were seen to fail on with 15 GB, and measures each way in a process of its own.
+Streaming takes the same for ten times as much; the other ways take ten times as much.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.bench.common import Row, command, corpus, own_recipe, room
+
+FILES, SECONDS, RATE = 109, 24.0, 22050  # 8 windows each: 872
+MB = 1e6
+WAYS = {
+    "copies": "four augmented copies in memory",
+    "features": "the copies and features of all of them",
+    "whole": "the whole data set in memory",
+    "views": "three copies of the test set",
+    "all": "all four, as one program has them",
+}
+
+
+def rows(folder: Path) -> Iterator[Row]:
+    corpus(folder / "clips", FILES, SECONDS, RATE)
+    own = own_recipe(folder / "own.toml", "raw", "hybrid", {})
+    command("features", folder / "clips", folder / "art", own, 2)
+    for way, words in WAYS.items():
+        theirs, ours = (once(folder / "art" / "raw", one) for one in (way, f"ours-{way}"))
+        told = f"{ours / MB:.0f} MB", f"{theirs / MB:.0f} MB"
+        yield Row(f"hybrid, memory of its data: {words} / ours", *told, theirs / ours, 10.0)
+
+
+def once(index: Path, way: str) -> int:
+    """Bytes at most, as a process of its own says."""
+    asked = [sys.executable, "-m", "tests.bench.hybrid_once", str(index), way]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return int(json.loads(done.stdout))
+
+
+def run() -> list[Row]:
+    with room() as folder:
+        return list(rows(folder))

@@ -1,0 +1,542 @@
+"""Tracks through a tagger: cut as the shards are, told as asked, the same by any number of threads.
+
+Reads the shipped recipes; writes sounds, shards and taggrams into pytest's folders. The tagger here
+knows three tones by their pitch; the tests of its front end and of shards need TensorFlow.
+"""
+
+import functools
+import io
+import json
+import os
+import struct
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import librosa
+import numpy as np
+import pytest
+import soundfile
+
+from pipeline import cookbook
+from tests import tagging
+from training import folders
+from training.data.index import DataError
+from training.errors import RunError
+from training.tagger.tag import BATCH, Asked, Cut, tag_path, tagged
+
+pytest.importorskip("matplotlib")
+
+TAGS = ["hum", "voice", "whistle"]
+TONES = {"hum": 100.0, "voice": 440.0, "whistle": 2500.0}  # Hz
+
+
+def recipe(name: str) -> dict[str, Any]:
+    return cookbook.load([name])[0].resolved()
+
+
+CUT = Cut.of(recipe("musicnn"), "logmel")
+RATE = CUT.rate
+SECONDS = 47872 / RATE  # of a patch
+
+
+def heard(patches: np.ndarray) -> np.ndarray:
+    """0.9 for each tone that has a part of the sound, 0.1 for the others."""
+    assert patches.dtype == np.float32
+    assert patches.shape[1:] == (CUT.around,)
+    assert len(patches) <= BATCH
+    power = np.abs(np.fft.rfft(patches)) ** 2
+    hertz = np.fft.rfftfreq(patches.shape[1], 1 / RATE)
+    parts = [power[:, np.abs(hertz - tone) < 20].sum(1) for tone in TONES.values()]
+    return np.where(np.stack(parts, 1) > 0.05 * power.sum(1)[:, None], 0.9, 0.1)
+
+
+def tone(name: str, seconds: float, rate: int) -> np.ndarray:
+    """Of one name, or of several at once ("hum voice")."""
+    t = np.arange(round(seconds * rate)) / rate
+    found = [np.sin(2 * np.pi * TONES[one] * t) for one in name.split()]
+    return 0.3 * np.sum(found, axis=0)
+
+
+def put(path: Path, *parts: tuple[str, float], rate: int = RATE, **form: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    wave = np.concatenate([tone(*part, rate) for part in parts])
+    soundfile.write(os.fsencode(path), wave, rate, **form)
+    return path
+
+
+def told(
+    source: Path, out: Path, by: Callable[[np.ndarray], np.ndarray] = heard, jobs: int = 1,
+    **how: Any,
+) -> tuple[int, str]:  # fmt: skip
+    said = io.StringIO()
+    code = tag_path(by, Asked(TAGS, CUT, **how), source, said, out, jobs)
+    return code, said.getvalue()
+
+
+def rows(source: Path, out: Path, **how: Any) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in told(source, out, as_json=True, **how)[1].splitlines()]
+
+
+# ---- what is told ------------------------------------------------------------------------------
+
+
+def test_a_line_names_the_likeliest_tags_of_each_track(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = put(tmp_path / "a.wav", ("hum", 6 * SECONDS), ("hum whistle", 2.2 * SECONDS))
+    code, said = told(path, tmp_path / "out")
+    # 8 patches, of which 2 have the whistle, too: (6 x 10 + 2 x 90) / 8
+    assert (code, said) == (0, f"{path}  24.5 s  hum 90 %, whistle 30 %, voice 10 %\n")
+    err = capsys.readouterr().err
+    assert "tagged 1 of 1 recording, 24.5 s of sound in " in err
+    assert err.endswith(f"taggrams: {tmp_path / 'out'}\n")
+
+
+def test_json_tells_the_same(tmp_path: Path) -> None:
+    path = put(tmp_path / "a.wav", ("hum", 6 * SECONDS), ("hum whistle", 2.2 * SECONDS))
+    (row,) = rows(path, tmp_path, top=2)
+    assert row == {
+        "path": str(path), "seconds": pytest.approx(8.2 * SECONDS, abs=1e-4),
+        "top": [["hum", 0.9], ["whistle", 0.3]],
+    }  # fmt: skip
+
+
+def test_more_tags_than_there_are_is_all_of_them(tmp_path: Path) -> None:
+    (row,) = rows(put(tmp_path / "a.wav", ("hum", 3)), tmp_path, top=99)
+    assert [name for name, _ in row["top"]] == ["hum", "voice", "whistle"]  # equal ones as they are
+
+
+def test_a_taggram_is_written_as_json_and_as_a_picture(tmp_path: Path) -> None:
+    path, out = tmp_path / "in" / "a.wav", tmp_path / "out" / "deep"
+    sounds = [("hum", SECONDS), ("voice", SECONDS), ("whistle", SECONDS)]
+    put(path, *sounds, ("hum voice", 1.5 * SECONDS))
+    assert told(path, out)[0] == 0
+    assert sorted(found.name for found in out.iterdir()) == ["a.wav.json", "a.wav.png"]
+    row = json.loads((out / "a.wav.json").read_text())
+    assert row == {
+        "path": str(path), "seconds": pytest.approx(4.5 * SECONDS, abs=1e-4),
+        "step": pytest.approx(SECONDS), "tags": TAGS,
+        "probabilities": [[0.9, 0.1, 0.1], [0.1, 0.9, 0.1], [0.1, 0.1, 0.9], [0.9, 0.9, 0.1]],
+    }  # fmt: skip
+    data = (out / "a.wav.png").read_bytes()
+    assert data.startswith(b"\x89PNG")
+    assert struct.unpack(">I", data[16:20])[0] >= 700
+
+
+def test_taggrams_of_a_folder_lie_as_its_files_do(tmp_path: Path) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    for name in ("b.wav", "b.flac", "one/b.wav", "one/two/c.wav"):
+        put(source / name, ("hum", 3))
+    assert told(source, out)[0] == 0
+    found = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+    names = ("b.flac", "b.wav", "one/b.wav", "one/two/c.wav")
+    assert found == [f"{name}.{kind}" for name in names for kind in ("json", "png")]
+
+
+def test_probabilities_of_a_taggram_are_those_that_a_track_is_told_by(tmp_path: Path) -> None:
+    def random(patches: np.ndarray) -> np.ndarray:
+        return np.random.default_rng(len(patches)).random((len(patches), 3)).astype(np.float32)
+
+    path = put(tmp_path / "a.wav", ("hum", 11.3 * SECONDS))
+    (row,) = rows(path, tmp_path, by=random)
+    each = np.array(json.loads((tmp_path / "a.wav.json").read_text())["probabilities"])
+    assert each.shape == (11, 3)
+    mean = dict(zip(TAGS, each.mean(0), strict=True))
+    assert dict(row["top"]) == pytest.approx(mean, abs=1e-5)
+    assert [value for _, value in row["top"]] == sorted(mean.values(), reverse=True) or all(
+        abs(a - b) < 1e-5 for (_, a), b in zip(row["top"], sorted(mean.values())[::-1], strict=True)
+    )
+
+
+# ---- names -------------------------------------------------------------------------------------
+
+
+def test_a_name_stays_on_its_line(tmp_path: Path) -> None:
+    path, out = tmp_path / "a\n\x1b[1m\udcff.wav", tmp_path / "out"
+    put(path, ("hum", 1))
+    said = told(tmp_path, out)[1]
+    assert said.isascii()
+    assert said.startswith(f"{tmp_path}/a\\n\\x1b[1m\\udcff.wav  1.0 s  hum 90 %")
+    assert len(said.splitlines()) == 1
+    assert rows(tmp_path, out)[0]["path"] == str(path)
+    (held,) = out.glob("*.json")
+    assert held.name == f"{path.name}.json"
+    assert json.loads(held.read_text())["path"] == str(path)
+
+
+def test_a_tag_stays_on_its_line_too(tmp_path: Path) -> None:
+    out = io.StringIO()
+    asked = Asked(["a\nb", "\x1b[1m", "$\\foo$"], CUT)
+    assert tag_path(heard, asked, put(tmp_path / "a.wav", ("hum", 3)), out, tmp_path) == 0
+    assert out.getvalue().endswith("  3.0 s  a\\nb 90 %, \\x1b[1m 10 %, $\\foo$ 10 %\n")
+
+
+def test_what_is_wrong_with_such_a_name_stays_on_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "EVERY", 0.0)  # a line for each block
+    (tmp_path / "a\n\x1b[1m\udcff.wav").touch()
+    put(tmp_path / "b\n\x1b[1m.wav", ("hum", 1))
+    assert told(tmp_path, tmp_path / "out")[0] == 1
+    said = capsys.readouterr().err
+    assert f"{tmp_path}/a\\n\\x1b[1m\\udcff.wav: an empty file" in said
+    assert "file 2 of 2: b\\n\\x1b[1m.wav\n" in said
+
+
+@pytest.mark.parametrize("name", ["A$AP $\\foo$.wav", "歌.wav", "%s {} #.wav", " .wav"])
+@pytest.mark.filterwarnings("error")
+def test_names_of_all_kinds_are_drawn(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(tmp_path / name, ("hum", 1))
+    assert told(tmp_path / name, tmp_path / "out")[0] == 0
+    assert (tmp_path / "out" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert "Warning" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("letter", ["x", "歌"])
+def test_names_as_long_as_a_file_system_takes_are_cut(letter: str, tmp_path: Path) -> None:
+    """With .json behind, and for a moment .tmp- before, they would be too long."""
+    size = 250 // len(letter.encode())
+    for end in "ab":
+        put(tmp_path / "in" / f"{letter * size}{end}.wav", ("hum", 1))
+    assert told(tmp_path / "in", tmp_path / "out")[0] == 0
+    found = sorted((tmp_path / "out").glob("*.json"))
+    assert len(found) == 2  # they begin alike
+    assert all(path.name.startswith(letter * 50) for path in found)
+    told_paths = {json.loads(path.read_text())["path"] for path in found}
+    assert told_paths == {str(path) for path in (tmp_path / "in").iterdir()}
+
+
+# ---- what is read ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 48000])
+def test_a_rate_is_no_matter(rate: int, tmp_path: Path) -> None:
+    path = put(tmp_path / "a.wav", ("hum", 2 * SECONDS), ("whistle", 2.1 * SECONDS), rate=rate)
+    answer = tagged(heard, CUT, path)
+    assert answer.seconds == pytest.approx(4.1 * SECONDS, abs=1e-3)
+    assert (answer.each > 0.5).tolist() == [[True, False, False]] * 2 + [[False, False, True]] * 2
+
+
+def test_channels_are_averaged(tmp_path: Path) -> None:
+    left, right = tone("hum", 6, RATE), tone("whistle", 6, RATE)
+    for name, both in (("a", (left, left)), ("b", (right + left, right - left))):
+        soundfile.write(tmp_path / f"{name}.wav", np.stack(both, 1) / 2, RATE)
+    assert [row["top"][0][0] for row in rows(tmp_path, tmp_path)] == ["hum", "whistle"]
+
+
+@pytest.mark.skipif("MP3" not in soundfile.available_formats(), reason="libsndfile without MP3")
+@pytest.mark.parametrize("name", ["a.mp3", "a.ogg", "a.flac"])
+def test_compressed_sound(name: str, tmp_path: Path) -> None:
+    (row,) = rows(put(tmp_path / name, ("voice", 6.5), rate=44100), tmp_path)
+    assert row["seconds"] == pytest.approx(6.5, abs=0.08)
+    assert row["top"][0] == ["voice", 0.9]
+
+
+def test_a_folder_with_odd_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    put(source / "b.wav", ("hum", 3))
+    put(source / "a" / "c.flac", ("whistle", 3))
+    put(source / "a" / "none.wav", ("hum", 0))
+    put(source / "a" / "wrong.wav", ("hum", 0.01), rate=7)
+    (source / "bad.wav").write_text("no sound")
+    (source / "song.m4a").write_bytes(b"sound")
+    (source / "notes.txt").touch()
+    cut = put(source / "cut.flac", ("hum", 9))
+    cut.write_bytes(cut.read_bytes()[:-20_000])
+    code, said = told(source, out, jobs=2)
+    firsts = [line.split("  ") for line in said.splitlines()]
+    assert [(line[0], line[2].split(",")[0]) for line in firsts] == [
+        (f"{source}/b.wav", "hum 90 %"), (f"{source}/a/c.flac", "whistle 90 %")
+    ]  # fmt: skip
+    assert code == 1
+    err = capsys.readouterr().err
+    assert "bad.wav: cannot be read; got Format not recognised" in err
+    assert "song.m4a: libsndfile does not read .m4a" in err
+    assert "none.wav: holds no sound. Leave it out" in err
+    assert "wrong.wav: no rate of sound; expected 4000 to 384000 Hz; got 7" in err
+    assert "cut.flac: c" in err
+    assert "tagged 2 of 7 recordings, 6.0 s of sound in " in err
+    assert "; 1 other file passed over\n" in err
+    found = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.json"))
+    assert found == ["a/c.flac.json", "b.wav.json"]
+    again = rows(source, out)
+    assert [Path(row["path"]).name for row in again if "error" not in row] == ["b.wav", "c.flac"]
+    errors = [row for row in again if "error" in row]
+    assert len(errors) == 5
+    assert all(row["path"] in row["error"] for row in errors)
+
+
+def test_no_file_and_an_empty_folder_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert told(tmp_path / "none.wav", tmp_path / "out") == (1, "")
+    err = capsys.readouterr().err
+    assert "none.wav: no such file" in err
+    assert err.endswith("no taggrams: nothing was heard\n")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(RunError, match="no sound files"):
+        told(tmp_path, tmp_path / "out")
+
+
+def test_what_breaks_off_is_no_answer(tmp_path: Path) -> None:
+    path = put(tmp_path / "a.flac", ("hum", 80))
+    path.write_bytes(path.read_bytes()[:-20_000])
+    answered: list[int] = []
+
+    def count(batch: np.ndarray) -> np.ndarray:
+        answered.append(len(batch))
+        return heard(batch)
+
+    with pytest.raises(DataError):
+        tagged(count, CUT, path)
+    assert sum(answered) >= BATCH  # it was good for a while
+    assert told(path, tmp_path / "out") == (1, "")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("where", ["file", "file/deep"])
+def test_a_folder_that_cannot_be_made_is_one_line(where: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    out = tmp_path / where
+    with pytest.raises(RunError) as said:
+        told(put(tmp_path / "a.wav", ("hum", 3)), out)
+    assert str(said.value).startswith(f"{out}: cannot be made: ")
+    assert str(said.value).endswith(". Name OUT=")
+    assert "\n" not in str(said.value)
+
+
+def test_lines_tell_how_far_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "a.wav", ("hum", 9))
+    told(tmp_path / "a.wav", tmp_path)
+    assert "left" not in capsys.readouterr().err  # nothing for what is done at once
+    monkeypatch.setattr(folders, "EVERY", 0.0)
+    told(tmp_path / "a.wav", tmp_path)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "left" in line]
+    assert lines[0].startswith("4.1 s of 9.0 s of sound  ")
+    assert lines[-1].startswith("9.0 s of 9.0 s of sound  ")
+
+
+# ---- several at once ---------------------------------------------------------------------------
+
+
+def test_the_same_by_any_number_of_threads_in_the_order_of_files(tmp_path: Path) -> None:
+    """Though the first ones take longest."""
+    source = tmp_path / "in"
+    for i in range(7):
+        put(source / f"{i}.wav", (TAGS[i % 3], 3 + i / 2))
+    (source / "4.wav").write_text("no sound")
+    together, most, now, turn = [], 0, 0, threading.Lock()
+
+    def slowly(patches: np.ndarray) -> np.ndarray:
+        nonlocal most, now
+        with turn:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.2 / (1 + len(together)))
+        with turn:
+            now -= 1
+            together.append(len(patches))
+        return heard(patches)
+
+    found = {}
+    for jobs in (1, 3):
+        together.clear()
+        most = 0
+        out = tmp_path / f"{jobs}"
+        code, said = told(source, out, by=slowly, jobs=jobs)
+        assert code == 1
+        assert most == jobs
+        files = {path.relative_to(out): path.read_bytes() for path in out.rglob("*.json")}
+        found[jobs] = said, files
+    assert found[1] == found[3]
+    names = [line.split(".wav")[0][-1] for line in found[1][0].splitlines()]
+    assert names == list("012356")
+
+
+def test_what_goes_wrong_in_a_thread_is_not_kept_from_anybody(tmp_path: Path) -> None:
+    def broken(patches: np.ndarray) -> np.ndarray:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        told(put(tmp_path / "a.wav", ("hum", 3)), tmp_path, by=broken, jobs=3)
+
+
+def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
+    peaks = []
+    for minutes in (2, 10):
+        path = tmp_path / f"{minutes}.wav"
+        with soundfile.SoundFile(path, "w", 16000, 1) as file:
+            for _ in range(minutes):
+                file.write(tone("hum", 60, 16000))
+        tracemalloc.start()
+        answer = tagged(lambda batch: np.ones((len(batch), 3)), CUT, path)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert answer.each.shape == (60 * minutes * RATE // 47872, 3)
+    assert peaks[1] < 1.05 * peaks[0] < 10e6  # ten minutes are 38 MB
+
+
+# ---- patches -----------------------------------------------------------------------------------
+
+
+def reference(sound: np.ndarray, told: dict[str, Any], field: str = "logmel") -> np.ndarray:
+    """librosa's spectrum of the whole track in float64, cut into patches; a track that is too short
+    for one is repeated until it is not."""
+    f, samples = told["features"][field], told["window"]["samples"]
+    frames, rate = samples // f["hop"], told["audio"]["rate"]
+    count = (1 + len(sound) // f["hop"]) // frames
+    if not count:
+        sound, count = np.resize(sound, samples), 1
+    power = librosa.feature.melspectrogram(
+        y=sound.astype(np.float64), sr=rate, n_fft=f["n_fft"], hop_length=f["hop"],
+        n_mels=f["mels"], center=True, pad_mode="constant",
+    )  # fmt: skip
+    whole: np.ndarray = np.log10(1 + 10000 * power).T
+    return whole[: count * frames].reshape(count, frames, f["mels"])
+
+
+def noise(samples: int, rate: int) -> np.ndarray:
+    """Hiss that swells, so that no two places are alike; loud at both ends."""
+    hiss = np.random.default_rng(samples).standard_normal(samples)
+    return (0.2 * hiss * (1.1 + np.cos(7 * np.arange(samples) / rate))).astype(np.float32)
+
+
+@functools.cache
+def fronted(name: str) -> tuple[dict[str, Any], Cut, Any]:
+    """A recipe as it is stored, how it cuts, and the front end of its tagger."""
+    pytest.importorskip("tensorflow")
+    from training.graph.frontend import LogMel
+
+    told = tagging.recipe() if name == tagging.NAME else recipe(name)
+    return told, Cut.of(told, "logmel"), LogMel(told, "logmel", around=True)
+
+
+def assert_patches(name: str, samples: int, most: int = BATCH, block: int = 1 << 16) -> None:
+    told, cut, front = fronted(name)
+    sound = noise(samples, cut.rate)
+    parts = [sound[at : at + block] for at in range(0, samples, block)]
+    batches = list(cut.patches(parts, most))
+    assert max(map(len, batches)) <= most
+    assert all(batch.dtype == np.float32 for batch in batches)
+    found = np.concatenate([front(batch).numpy() for batch in batches])
+    expected = reference(sound, told)
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).max() < 1e-4
+
+
+SMALL = tagging.SAMPLES
+EDGES = [
+    *(k * SMALL - tagging.HOP + d for k in (1, 2, 3, 9) for d in (-1, 0, 1)),
+    *(k * SMALL + d for k in (1, 2, 8) for d in (-1, 0, 1)),
+    *(k * SMALL + tagging.HOP + d for k in (1, 8) for d in (-1, 0, 1)),
+]
+
+
+@pytest.mark.parametrize("samples", EDGES)
+def test_patches_are_those_of_librosa_over_the_whole_track(samples: int) -> None:
+    assert_patches(tagging.NAME, samples)
+
+
+@pytest.mark.parametrize("samples", [1, 2, 63, 64, 65, 1000, SMALL - tagging.HOP - 1])
+def test_a_track_shorter_than_a_patch_is_repeated(samples: int) -> None:
+    told, cut, _ = fronted(tagging.NAME)
+    assert_patches(tagging.NAME, samples)
+    (patch,) = np.concatenate(list(cut.patches([noise(samples, cut.rate)])))
+    inside = patch[cut.half : cut.half + cut.samples]
+    assert np.array_equal(inside, np.resize(noise(samples, cut.rate), cut.samples)[: len(inside)])
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, BATCH])
+@pytest.mark.parametrize("block", [1, 7, 64, 2560, 10_000, 1 << 20])
+def test_blocks_and_batches_leave_the_patches_as_they_are(most: int, block: int) -> None:
+    if block == 1:
+        assert_patches(tagging.NAME, 2 * SMALL + 9, most, block)
+    else:
+        for samples in (10 * SMALL, 9 * SMALL - tagging.HOP, 3 * SMALL + 1234, 5):
+            assert_patches(tagging.NAME, samples, most, block)
+
+
+@pytest.mark.parametrize("name", ["musicnn", "musicnn-2048"])
+@pytest.mark.parametrize("off", [-1, 0, 1])
+def test_patches_of_the_shipped_recipes(name: str, off: int) -> None:
+    _, cut, _ = fronted(name)
+    for samples in (off + 10_000, 2 * cut.samples - cut.hop + off, 10 * cut.samples + off):
+        assert_patches(name, samples)
+
+
+def test_the_shipped_recipe_is_cut_as_published() -> None:
+    assert Cut(16000, "HQ", 47872, 256, 256) == CUT
+    assert CUT.around == 187 * 256 + 256  # of the frames at both ends, half lies outside
+    long = Cut.of(recipe("musicnn-2048"), "logmel")
+    assert (long.samples // long.hop, long.around) == (94, 93 * 512 + 2048)
+
+
+def test_no_sound_is_no_patch() -> None:
+    empty: list[np.ndarray] = []
+    assert list(CUT.patches(empty)) == []
+    assert list(CUT.patches([np.zeros(0, np.float32)] * 3)) == []
+
+
+def test_patches_come_while_the_sound_is_read() -> None:
+    """Two at once: the first two as soon as the last frame of the second one is heard."""
+    given = 0
+
+    def blocks() -> Iterator[np.ndarray]:
+        nonlocal given
+        for _ in range(1000):
+            given += 100
+            yield np.zeros(100, np.float32)
+
+    cut = Cut(8000, "HQ", 1000, 100, 100)
+    batches = cut.patches(blocks(), 2)
+    assert next(batches).shape == (2, 1100)
+    assert given == 2000  # frames of the second end at 1900 + 100
+
+
+# ---- beside shards -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tagging.build(tmp_path_factory.mktemp("tagging"))
+
+
+def stored(artifacts: Path) -> dict[str, dict[int, np.ndarray]]:
+    """File -> start -> patch, by plain h5py."""
+    manifest = [json.loads(line) for line in (artifacts / "manifest.jsonl").open()]
+    path_of = {row["id"][:32]: row["path"] for row in manifest if "id" in row}
+    found: dict[str, dict[int, np.ndarray]] = {}
+    for path in (artifacts / tagging.NAME).glob("*.h5"):
+        with h5py.File(path) as file:
+            for source, start, patch in zip(
+                file["source"], file["start"], file["logmel"], strict=True
+            ):
+                found.setdefault(path_of[source.decode()], {})[int(start)] = patch
+    return found
+
+
+def test_patches_of_a_track_are_those_of_the_shards(shards: Path) -> None:
+    """All that a net is asked is like what it has learnt from."""
+    _, cut, front = fronted(tagging.NAME)
+    found = stored(shards)
+    assert len(found) == tagging.TRACKS
+    for path, patches in found.items():
+        got: list[np.ndarray] = []
+
+        def keep(batch: np.ndarray, got: list[np.ndarray] = got) -> np.ndarray:
+            got.extend(front(batch).numpy())
+            return np.ones((len(batch), 1))
+
+        tagged(keep, cut, shards.parent / "data" / path)
+        assert sorted(patches) == [cut.samples * k for k in range(len(got))], path
+        expected = np.stack([patches[start] for start in sorted(patches)])
+        assert np.abs(np.stack(got) - expected).max() < 1e-3, path
