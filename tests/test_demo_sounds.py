@@ -12,7 +12,7 @@ import soundfile
 
 from pipeline.demo.music import Clip, make_artist, play
 from pipeline.demo.plan import POOLS, clips, plan, pools, talk, voices
-from pipeline.demo.sounds import CLASSES, noise
+from pipeline.demo.sounds import CLASSES, NOISES, falling, rising, sound
 from pipeline.demo.voices import utterance
 from pipeline.rng import stream
 
@@ -153,7 +153,7 @@ def test_tags_are_true_of_the_sound(clip: Clip) -> None:
 
 
 def colour(label: str, source: int, take: int) -> np.ndarray:
-    x = noise(label, stream(0, label, source), stream(0, "t", source, take), 32000, 16000)
+    x = sound(label, stream(0, label, source), stream(0, "t", source, take), 32000, 16000)
     mel = librosa.feature.melspectrogram(y=x, sr=16000, n_mels=20)
     return np.log(mel + 1e-6).mean(axis=1)
 
@@ -167,6 +167,17 @@ def test_takes_of_one_source_are_alike_and_not_equal(label: str) -> None:
         [np.linalg.norm(takes[i] - again[j]) for i in range(4) for j in range(4) if i != j]
     )
     assert 0 < same < 0.6 * other
+
+
+def test_a_falling_siren_is_a_rising_one_backwards() -> None:
+    for source in range(5):
+        up = rising(stream(0, "s", source), stream(0, "t", source), 48000, 16000)
+        down = falling(stream(0, "s", source), stream(0, "t", source), 48000, 16000)
+        assert np.array_equal(up, down[::-1])
+        pitches = librosa.feature.spectral_centroid(y=up, sr=16000, hop_length=160)[0, 5:-5]
+        moves = np.diff(pitches)
+        assert np.sum(moves > 0) > 2 * np.sum(moves < 0)  # it falls in the gaps alone, and fast
+    assert set(CLASSES) - set(NOISES) == {"siren-rising", "siren-falling"}
 
 
 # ---- the whole corpus --------------------------------------------------------------------------

@@ -34,7 +34,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     python.chmod(0o755)
     (root / "venv" / "core.stamp").touch()
-    for stamp in ("dev", "torch", "tensorflow"):
+    for stamp in ("dev", "torch", "tensorflow", "musicnn"):
         (root / "venv" / f"{stamp}.stamp").touch()
     corpus.small_corpus(root.parent / "data")
     corpus.recipes(root.parent / "recipes")
@@ -161,6 +161,7 @@ def test_help_names_every_target(checkout: Path) -> None:
     targets = {name for row in re.findall(r"^\.PHONY: (.*)$", text, re.M) for name in row.split()}
     assert {"features", "train-denoiser", "evaluate", "denoise", "export", "test"} <= targets
     assert {"train-classifier", "teacher", "classify", "tensorflow", "bench"} <= targets
+    assert {"train-hybrid", "train-tagger", "tag", "import-musicnn"} <= targets
     for target in targets - {"help", "format"}:
         assert re.search(rf"^  make {target} +\S", told, re.M), target
     rules = re.findall(r"^([a-z-]+):(?!=)", text, re.M)
@@ -183,7 +184,7 @@ def stub(checkout: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"#!/bin/sh\nexec '{sys.executable}' -c '{code}' {name} \"$@\"\n")
         path.chmod(0o755)
-    for stamp in ("core", "torch", "tensorflow"):
+    for stamp in ("core", "torch", "tensorflow", "musicnn"):
         (checkout / "stub" / f"{stamp}.stamp").touch()
     return checkout
 
@@ -228,6 +229,22 @@ def test_a_classifier_is_trained_on_its_own_shards(stub: Path) -> None:
     assert features[1] == train[1] == {"RECIPE": f"{ODD}.toml"}
 
 
+@pytest.mark.parametrize(
+    ("model", "recipe", "own"),
+    [("hybrid", "hybrid", {"FOLDS": "5", "ABLATION": "no", "MAX_RAM": "15GB"}),
+     ("tagger", "musicnn", {"INIT": ODD})],
+)  # fmt: skip
+def test_hybrids_and_taggers_likewise(
+    stub: Path, model: str, recipe: str, own: dict[str, str]
+) -> None:
+    told = {"NET": ODD, "AUGMENT": "no", "RUN": "$$HOME", "BUDGET": "8h"} | own
+    features, train = calls(stub, f"train-{model}", **told)
+    assert features == ("python -m pipeline features --as-before", told | {"RECIPE": recipe})
+    assert train == (f"python -m training.{model} train", told)
+    features, train = calls(stub, f"train-{model}", RECIPE=f"{ODD}.toml")
+    assert features[1] == train[1] == {"RECIPE": f"{ODD}.toml"}
+
+
 def test_training_on_several_processes(stub: Path) -> None:
     _, train = calls(stub, "train-denoiser", PROCESSES="2", RUN=ODD)
     command = f"torchrun --standalone --nproc-per-node 2 {TRAIN}"
@@ -260,22 +277,29 @@ def test_resume_goes_on_with_shards_then_with_training(stub: Path) -> None:
         ("evaluate", {"RUN": "a, b", "ON": ODD, "LIMIT": "5"}),
         ("denoise", {"IN": ODD, "OUT": "-rf ~ *", "RUN": "a b"}),
         ("classify", {"IN": ODD, "RUN": "a b", "TOP": "5", "JSON": "yes"}),
+        ("tag", {"IN": ODD, "OUT": "-rf ~ *", "RUN": "a b", "TOP": "5", "JSON": "yes", "JOBS": "3"}),
         ("teacher", {"RUN": ODD}),
         ("analyze", {"RUN": ODD}),
         ("export", {"RUN": ODD}),
     ],
 )
 def test_what_is_done_with_a_run(stub: Path, target: str, told: dict[str, str]) -> None:
-    """What either model can be asked goes where the run is found first."""
-    own = {"denoise": ".denoiser", "classify": ".classifier", "teacher": ".classifier"}
+    """What several models can be asked goes where the run is found first."""
+    own = {"denoise": ".denoiser", "tag": ".tagger", "teacher": ".classifier"}
     command = f"python -m training{own.get(target, '')} {target}"
     assert calls(stub, target, **told) == [(command, told)]
     assert calls(stub, target) == [(command, {})]
 
 
+def test_published_weights_are_imported(stub: Path) -> None:
+    assert calls(stub, "import-musicnn") == [("python -m training.tagger import", {})]
+
+
 @pytest.mark.parametrize(
     ("target", "framework"),
     [("train-denoiser", "torch"), ("denoise", "torch"), ("train-classifier", "tensorflow"),
+     ("train-hybrid", "tensorflow"), ("train-tagger", "tensorflow"), ("tag", "tensorflow"),
+     ("import-musicnn", "tensorflow"),
      ("teacher", "tensorflow"), ("classify", "tensorflow"), ("tensorflow", "tensorflow"),
      ("analyze", ""), ("evaluate", ""), ("export", ""), ("resume", "")],
 )  # fmt: skip

@@ -15,8 +15,8 @@ from training.models import MODELS, absent, script
 from training.run import main
 from training.runs import folds_of, last_opened, named
 
-# command -> the models that have it
-COMMANDS = dict.fromkeys(("analyze", "evaluate", "export"), tuple(MODELS))
+# command -> the models that have it; none named: all of them
+COMMANDS: dict[str, tuple[str, ...]] = dict.fromkeys(("analyze", "evaluate", "export"), ())
 COMMANDS["classify"] = ("classifier", "hybrid")
 
 
@@ -27,7 +27,7 @@ def command(asked: list[str]) -> None:
     models = COMMANDS[asked[0]]
     folder = _meant(root, words(os.environ.get("RUN", "")), models)
     model, again = folder.parent.name, f"make {asked[0]}"
-    if model in MODELS and model not in models:
+    if models and model in MODELS and model not in models:
         do = f"name a run of a {' or a '.join(models)}"
         raise Changed(f"a {model} does not {asked[0]}", folder, do=do)
     commands = script(model, folder, again).cli

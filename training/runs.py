@@ -56,11 +56,12 @@ def last_interrupted(root: Path, model: str = "*") -> Path:
 
 
 def last_opened(root: Path, *models: str) -> Path:
-    """The folder of the finished run, of one of these models, that was worked on last."""
-    found = [one for model in models for one in _runs(root, model)]
+    """The folder of the finished run, of one of these models or else of any, that was worked on
+    last."""
+    found = [one for model in models or ("*",) for one in _runs(root, model)]
     done = [(opened, folder) for state, opened, folder in found if state == "finished"]
-    what = f"no finished run of a {' or a '.join(models)}"
-    return _last(done, what, root, f"start one with make train-{models[0]}")
+    what = f"no finished run of a {' or a '.join(models)}" if models else "no finished run"
+    return _last(done, what, root, f"start one with make train-{models[0] if models else '...'}")
 
 
 def _runs(root: Path, model: str) -> Iterator[tuple[str, float, Path]]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.demo.files import Kind, encode
 from pipeline.demo.music import Clip, Levels, make_artist, make_clip, play, worn
-from pipeline.demo.sounds import CLASSES, noise
+from pipeline.demo.sounds import CLASSES, NOISES, sound
 from pipeline.demo.voices import Voice, conversation, make_voice, utterance
 from pipeline.rng import stream
 
@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 VOICES = 20
 LENGTHS = ((3.0, 3.6), (3.2, 4.4), (3.6, 8.4))  # seconds, of a voice's files
 TAKES = (1, 2, 1, 1, 3, 1, 1)  # files of each source of a class, in noise/
-SOURCES = 20  # of a class, in sounds/, one file each
+SOURCES, ALONE = 20, 30  # of a class, in sounds/, one file each; of one that is no noise
 ARTISTS, CLIPS = 8, 4
 BANDS, SONGS = 80, 4  # in songs/, which nothing is mixed with
 GLIDES = (-5, 0, 5)  # semitones
@@ -112,7 +112,7 @@ def _voices(seed: int) -> Iterator[Item]:
 
 
 def _noise(seed: int) -> Iterator[Item]:
-    for label in CLASSES:
+    for label in NOISES:
         for s, takes in enumerate(TAKES):
             group = f"{label}-{s + 1}"
             for k in range(takes):
@@ -122,9 +122,9 @@ def _noise(seed: int) -> Iterator[Item]:
 
 
 def _sounds(seed: int) -> Iterator[Item]:
-    """More sources of the same classes, to tell apart and not to mix with speech."""
+    """More sources of the same classes, and of two more: to tell apart, not to mix with speech."""
     for label in CLASSES:
-        for s in range(SOURCES):
+        for s in range(SOURCES if label in NOISES else ALONE):
             name = f"{label}-s{s + 1:02d}"
             seconds = float(stream(seed, "demo length", name).uniform(3, 4.5))
             yield _heard(seed, "labelled", label, name, name, seconds)
@@ -137,8 +137,8 @@ def _heard(seed: int, role: str, label: str, group: str, name: str, seconds: flo
     def make() -> bytes:
         take, source = stream(seed, "demo take", name), stream(seed, "demo source", group)
         level = source.uniform(-34, -16)
-        sound = noise(label, source, take, round(seconds * kind.rate), kind.rate)
-        return _stored(sound, kind, level, take)
+        samples = sound(label, source, take, round(seconds * kind.rate), kind.rate)
+        return _stored(samples, kind, level, take)
 
     row = {"label": label, "group": group, "role": role}
     top = "noise" if role == "noise" else "sounds"

@@ -78,11 +78,12 @@ def _mel() -> list[Row]:
 def _tensorflow() -> list[Row]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no word on what it was built for
     try:
-        from tests.bench import bench_tf  # last: its threads and memory stay
+        from tests.bench import bench_hybrid, bench_tagger, bench_tf
     except ImportError as missing:
-        print(f"skipped: how TensorFlow is fed ({missing})")
+        print(f"skipped: how TensorFlow is fed, taggers and hybrids ({missing})")
         return []
-    return bench_tf.run()
+    # bench_tf last: its threads and memory stay
+    return [*bench_tagger.run(), *bench_hybrid.run(), *bench_tf.run()]
 
 
 def _table(rows: list[Row]) -> None:

@@ -103,19 +103,26 @@ class Steps(keras.Model):
     def _of_parts(self, data: Batch, seed: Any) -> tuple[list[Any], Any, dict[str, Any]]:
         """The same, in a loop that a graph cannot unroll: each part's memory is the next one's.
         Every part has random numbers of its own."""
-        size = tf.shape(next(iter(data.values())))[0] // self.parts
+        count = tf.shape(next(iter(data.values())))[0]
 
         def part(i: Any) -> Any:
-            rows = {name: value[i * size : (i + 1) * size] for name, value in data.items()}
+            begin, end = i * count // self.parts, (i + 1) * count // self.parts
+            rows = {name: value[begin:end] for name, value in data.items()}
             return self._of_part(rows, tf.stack([seed[0] * self.parts + i, seed[1]]))
 
         def more(i: Any, sums: Any) -> Any:
             return i + 1, tf.nest.map_structure(tf.add, sums, part(i))
 
+        sums = part(tf.constant(0))
+        if tf.distribute.get_replica_context().num_replicas_in_sync > 1:
+            # Replicas cannot meet inside of a loop, as batch statistics over all of them must.
+            for i in range(1, self.parts):
+                with tf.control_dependencies(tf.nest.flatten(sums)):
+                    _, sums = more(tf.constant(i), sums)
+            return sums
         _, sums = tf.while_loop(
-            lambda i, _: i < self.parts, more, (tf.constant(1), part(tf.constant(0))),
-            parallel_iterations=1,
-        )  # fmt: skip
+            lambda i, _: i < self.parts, more, (tf.constant(1), sums), parallel_iterations=1
+        )
         found: tuple[list[Any], Any, dict[str, Any]] = sums
         return found
 

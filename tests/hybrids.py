@@ -1,0 +1,130 @@
+"""A small recipe of raw windows and vectors, the hybrid's nets as small as nets can be, and its own
+training on it, to be killed.
+
+Reads nothing. Does: builds shards from a corpus of seconds; trains with the shipped profiles, made
+small. Writes: shards and runs, where it is told. TensorFlow is imported by what needs it.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import soundfile as sf
+
+from pipeline import cookbook, schema
+from pipeline.dsp import features
+from tests import corpus, here
+from training import run
+from training.hybrid.profiles import Profile, chosen
+
+NAME = "tiny-hybrid"
+RATE, SAMPLES = corpus.RATE, 4096
+RECIPE = here.changed(
+    (cookbook.SHIPPED / "hybrid.toml").read_text(),
+    name=NAME, audio__rate=RATE, window__samples=SAMPLES, window__hop=SAMPLES,
+    features__vector__n_fft=512, features__vector__mels=32, features__vector__count=13,
+    output__shard_mb=1,
+)  # fmt: skip
+NUMBERS = 78  # of a vector
+RECORDINGS = 30  # of 1 s, half of each class, each a group of its own
+EXAMPLES = {"train": 76, "valid": 20, "test": 24}
+CLASSES = ["hum", "rain"]
+BATCH = 8
+SIZE = (4, 16, (8,))  # filters, their step, channels of the only stage
+DILATIONS = (1, 2)
+
+
+def recipe() -> dict[str, Any]:
+    """As an index has it."""
+    return _recipe().resolved()
+
+
+def _recipe() -> Any:
+    with tempfile.TemporaryDirectory() as folder:
+        (one,) = cookbook.load([corpus.recipes(Path(folder), RECIPE)])
+    return one
+
+
+def vectors(waves: np.ndarray) -> np.ndarray:
+    """(examples, NUMBERS) by the pipeline, of waves of any length."""
+    one = _recipe()
+    spec = schema.vector_spec(one.features["vector"], one)
+    return np.stack([features.vector(wave, spec) for wave in waves])
+
+
+def build(root: Path, *more: str) -> Path:
+    """Shards of the recipe, and of `more` ones; to be read only."""
+    data = root / "data"
+    data.mkdir(parents=True)
+    rows = ["path,role,label,group"]
+    for i in range(RECORDINGS):
+        label = CLASSES[i % 2]
+        name = f"{label}{i}.wav"
+        sf.write(data / name, corpus.noise(i, 1.0, label), corpus.RATE, "PCM_16")
+        rows.append(f"{name},labelled,{label},{name}")
+    (data / "melmill.csv").write_text("\n".join(rows) + "\n")
+    here.features(data, root / "artifacts", corpus.recipes(root / "recipes", RECIPE, *more))
+    return root / "artifacts"
+
+
+def fresh(shards: Path, folder: Path) -> Path:
+    """Artifacts with those shards and no run."""
+    folder.mkdir()
+    for index in sorted(shards.glob("*/index.json")):
+        (folder / index.parent.name).symlink_to(index.parent)
+    return folder
+
+
+def shrunk() -> dict[str, Any]:
+    """What of training.hybrid.net makes all its nets small."""
+    from training.hybrid import net
+
+    return {"SIZES": dict.fromkeys(net.SIZES, net.Size(*SIZE)), "DILATIONS": DILATIONS}
+
+
+def small(profile: str = "demo", **more: Any) -> Profile:
+    """A shipped profile for shards this small: an epoch has nine steps."""
+    one = chosen(profile, **more)
+    return replace(one, batch=BATCH, settings=replace(one.settings, warmup=2, rate=0.01))
+
+
+class Stub:
+    """A net in whose place a function answers; keeps what it was given, by name."""
+
+    def __init__(self, names: Sequence[str], answer: Callable[[Mapping[str, Any]], Any]) -> None:
+        self.inputs = [SimpleNamespace(name=name) for name in names]
+        self.answer, self.seen = answer, list[dict[str, Any]]()
+        self.training: bool | None = None
+
+    def __call__(self, given: Any, training: bool) -> Any:
+        given = given if isinstance(given, list) else [given]
+        self.seen.append({x.name: one for x, one in zip(self.inputs, given, strict=True)})
+        self.training = training
+        return self.answer(self.seen[-1])
+
+
+def script(
+    root: str, *, fault: str = "", epochs: int = 2, profile: str = "demo", variant: str = "",
+    parts: int = 1, changed: bool = True,
+) -> int:  # fmt: skip
+    """The run `a`, saved every 5 steps; returns the exit code."""
+    from training.data.index import load_index
+    from training.hybrid import net, train
+
+    os.environ["MELMILL_FAULT"] = fault
+    vars(run).update(cores=lambda: 1)  # threads: as quick for nets this small
+    vars(net).update(shrunk())
+    one = chosen(profile, epochs=epochs, augment=changed)
+    settings = replace(one.settings, warmup=5, save_steps=5, save_seconds=0, log_steps=5)
+    one = replace(one, batch=BATCH, settings=settings)
+
+    def work() -> None:
+        config = train.configuration(load_index(Path(root) / NAME), one)
+        train.train(Path(root), {**config, "variant": variant, "parts": parts}, "a")
+
+    return run.main(work)
