@@ -18,7 +18,7 @@ TENSORFLOW = importlib.util.find_spec("tensorflow") is not None
 # Files that need torch or TensorFlow to be read at all; the others skip by themselves.
 OF_TORCH = ["test_torch_fit.py", "test_resume_torch.py"]
 OF_TENSORFLOW = ["test_keras_fit.py", "test_keras_ranks.py", "test_resume_keras.py",
-                 "test_classifier_resume.py"]  # fmt: skip
+                 "test_classifier_resume.py", "test_hybrid_resume.py"]  # fmt: skip
 collect_ignore = ([] if TORCH else OF_TORCH) + ([] if TENSORFLOW else OF_TENSORFLOW)
 
 

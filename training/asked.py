@@ -4,6 +4,7 @@ Reads .toml files for their names; writes nothing. Does: times such as 8h, lists
 by name or file.
 """
 
+import math
 import os
 import re
 import tomllib
@@ -26,10 +27,11 @@ def seconds(text: str) -> float:
 
 def size(text: str) -> int:
     """`15GB`, `800MB`, or a number of bytes."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", text.strip().lower())
-    if not found or not float(found[1]):
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])i?)?b?", text.strip().lower())
+    told = float(found[1]) * 1024 ** " kmgt".index(found[2] or " ") if found else 0.0
+    if not 1 <= told < math.inf:
         raise Changed("no size", "MAX_RAM", "such as 15GB or 800MB", text)
-    return int(float(found[1]) * 1024 ** " kmgt".index(found[2] or " "))
+    return int(told)
 
 
 def checkpoint_step(text: str) -> int:

@@ -25,7 +25,7 @@ from training.data.shards import Arrays, Stamp, check_shard, read_shard
 
 HELD = 1 << 30  # bytes of shards up to which they are held in memory
 BUFFER = 128 << 20  # bytes of streamed examples that are shuffled at once
-AHEAD = 4  # batches made before they are asked for, or fewer:
+AHEAD = 4  # batches made at once, and before they are asked for; or fewer:
 ROOM = 64 << 20  # bytes that they may take
 
 
@@ -156,7 +156,7 @@ class Examples:
             return self._named(found, tf.gather(positions, rows))
 
         numbers = tf.data.Dataset.range(first * parts, self.steps * parts)
-        return numbers.map(made, tf.data.AUTOTUNE)
+        return numbers.map(made, self.ahead)
 
     def _loaded(self) -> Tensors:
         """The examples chosen, by field. Each is read to where it stays."""
@@ -191,7 +191,7 @@ class Examples:
         def parsed(serialised: tf.Tensor, position: tf.Tensor) -> Tensors:
             return self._named(records.parsed(self.index, self.fields, serialised), position)
 
-        return made.map(parsed, tf.data.AUTOTUNE)
+        return made.map(parsed, self.ahead)
 
     def _check(self, shard: Shard) -> None:
         """The whole file the first time, later only that it is still that file."""

@@ -146,8 +146,9 @@ def replicas() -> int:
     return max(1, len(tf.config.list_physical_devices("GPU"))) * place()[1]
 
 
+@functools.cache
 def joined(threads: int) -> Ranks:
-    """Get ready to compute, alone or with the others."""
+    """Get ready to compute, alone or with the others: once in a process."""
     gpus = tf.config.list_physical_devices("GPU")
     threads_fixed(threads)
     for gpu in gpus:

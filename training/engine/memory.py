@@ -1,8 +1,8 @@
 """How much memory a TensorFlow run takes: told before it begins, held against a ceiling after.
 
-Reads: what the system says of this process and of its GPU. Does: adds up what a step keeps for its
-gradient, and finds into how few parts a batch must be cut to stay below the ceiling. Writes
-nothing.
+Reads: what the system says of this process, of its control groups and of its GPU. Does: adds up
+what a step keeps for its gradient, and finds into how few parts a batch must be cut to stay below
+the ceiling. Writes nothing.
 
 A step keeps every layer's output until its gradient is taken. SPARE of that was seen to come on
 top, and FIXED for graphs and libraries, whatever the net (nets of 0.2 to 0.6 M parameters, batches
@@ -10,6 +10,7 @@ of 16 to 64, TensorFlow 2.21 on two cores).
 """
 
 import math
+import re
 import resource
 import sys
 from dataclasses import dataclass
@@ -28,6 +29,12 @@ SPARE = 1.3
 COPIES = 7  # of each weight: itself, gradient, sum of gradients, two moments, average, checkpoint
 FLOAT = 4  # bytes
 MOST = 64  # parts of a batch
+GROUPS, OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+# Control groups by version: where they are mounted, a group's limit, what it holds besides files.
+MOUNTS = {
+    "": ("", "memory.max", "anon"),
+    "memory": ("memory", "memory.limit_in_bytes", "total_rss"),
+}
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,32 @@ def kept(net: keras.Model) -> int:
 def allowed(asked: int) -> int:
     """What may be used: as asked, and no more than there is beside what others use."""
     there = psutil.virtual_memory().available + now()
-    return min(asked or DEFAULT, there)
+    return min(asked or DEFAULT, there, grouped())
+
+
+def grouped() -> int:
+    """What control groups, such as a container's, leave to this process; what they hold of files
+    gives way."""
+    told = OWN.read_text() if OWN.exists() else ""
+    found = [sys.maxsize]
+    for line in told.splitlines():
+        _, kinds, own = line.split(":", 2)
+        if kinds in MOUNTS:
+            mount, limit, held = MOUNTS[kinds]
+            place = GROUPS / mount / own.lstrip("/")
+            for folder in (place, *place.parents):  # a container may see its own as the first
+                found += _left(folder / limit, folder / "memory.stat", held)
+    return min(found)
+
+
+def _left(limit: Path, stat: Path, held: str) -> list[int]:
+    """A group's limit, less what its other processes hold; none where it has no limit."""
+    text = limit.read_text().strip() if limit.exists() else ""
+    if not text.isdigit():  # such as max
+        return []
+    info = psutil.Process().memory_info()
+    (used,) = re.findall(rf"^{held} (\d+)$", stat.read_text(), re.M) or [0]
+    return [int(text) - max(0, int(used) - (info.rss - info.shared))]
 
 
 def now() -> int:

@@ -23,10 +23,13 @@ def viewed(count: int) -> str:
 
 
 def ablation(told: Summary) -> str:
-    """The rows that were measured, and whether both branches together do what either does."""
+    """The rows that were measured, and whether both branches together do what either does; nothing
+    where a variant was measured by itself."""
     ours, systems = told["ours"], told["systems"]
     names = {WORDS[variant]: f"{ours}{end(variant)}" for variant in VARIANTS}
     names |= {f"fused, mixed{viewed(n)}": f"{ours}{viewed(n)}" for n in VIEWS}
+    if len(systems.keys() & set(names.values())) < 2:
+        return ""
     folds = systems[ours]["folds"]
     head = ["", "accuracy", "95 %", "macro-F1", "95 %"]
     rows = [head + ([f"fold {i + 1}" for i in range(told["folds"])] if folds else [])]

@@ -9,6 +9,7 @@ from training.cards import Facts
 from training.classes import card as shared
 from training.classes.summary import Summary
 from training.hybrid.ablation import WORDS, ablation
+from training.hybrid.profiles import VARIANTS
 
 LONG = ("mean", "deviation", "classes", "heard")  # keys of a configuration, told elsewhere
 
@@ -23,14 +24,17 @@ def card(
 ) -> str:
     """`MODEL.md` of the run `name`."""
     config = facts["config"]
-    rate = config["heard"]["audio"]["rate"]
+    rate, (branches, _) = config["heard"]["audio"]["rate"], VARIANTS[config["variant"]]
+    vector = f"as a vector of {len(config['mean'])} handcrafted numbers"
+    ways = {"wave": "as samples", "vector": vector}
     about = (
         f"# Hybrid classifier `{name}`\n\n"
         f"Says which of {len(config['classes'])} kinds of sound a recording is: `{config['net']}`, "
         f"{WORDS[config['variant']]}. It hears {config['samples'] / rate:.1f} s at {rate} Hz at a "
-        f"time, as samples and as a vector of {len(config['mean'])} handcrafted "
-        f"numbers.{shared.costs(told)}\n\nClasses: {', '.join(config['classes'])}."
+        f"time, {' and '.join(ways[each] for each in branches)}.{shared.costs(told)}\n\n"
+        f"Classes: {', '.join(config['classes'])}."
     )
     for recipe, one in told.items():
-        about += f"\n\nOn {recipe}:\n\n```\n{ablation(one)}\n```"
+        more = ablation(one)
+        about += f"\n\nOn {recipe}:\n\n```\n{more}\n```" if more else ""
     return shared.card(about, LONG, facts, told, name, exports, counts or {}, day)

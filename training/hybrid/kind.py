@@ -54,10 +54,10 @@ def answers(one: Trained, index: Index, part: np.ndarray) -> Answers:
 
 def beside(root_set: Set) -> Sequence[Set]:
     """The variants that were trained for all folds."""
-    found = []
+    found, base = [], root_set.name.rpartition("/")[2]  # of hybrid/<run>
     for variant in VARIANTS:
-        name = f"{root_set.name}{end(variant)}"
-        folders = tuple(_named(folder, root_set.name, name) for folder in root_set.folders)
+        name, own = (f"{each}{end(variant)}" for each in (root_set.name, base))
+        folders = tuple(_named(folder, base, own) for folder in root_set.folders)
         if variant and all((folder / "config.json").exists() for folder in folders):
             found.append(Set(name, folders))
     return found
@@ -74,7 +74,8 @@ def heard(recipe: Mapping[str, Any], config: Config) -> list[Any]:
 
 def told(one: Summary) -> str:
     """All systems beside each other, then what each part is worth."""
-    return f"{table(one)}\n{ablation(one)}\n"
+    more = ablation(one)
+    return f"{table(one)}\n{more}\n" if more else table(one)
 
 
 KIND = Kind(

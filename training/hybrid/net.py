@@ -147,4 +147,4 @@ def _joined(known: Sequence[Tensor], own: Sequence[Tensor]) -> Tensor:
     gate = layers.Dense(len(own), activation="sigmoid", dtype="float32", name="gate")(both)
     more = layers.Dense(own[0].shape[-1], dtype="float32", name="logits")(both)
     parts = [gate[:, i : i + 1] * x for i, x in enumerate(own)]
-    return layers.Add(name="fused")([*parts, more])
+    return layers.Add(dtype="float32", name="fused")([*parts, more])

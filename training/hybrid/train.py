@@ -13,19 +13,19 @@ import numpy as np
 
 from training.classes.course import of_fold
 from training.classes.kind import Planned
-from training.classes.parts import parts
+from training.classes.parts import Parts, parts
 from training.classes.validation import Validation
 from training.data.index import SPLITS, DataError, Field, Index, load_index
 from training.data.tf_data import Examples
 from training.engine import keras_train, memory
 from training.engine.keras_fit import Result, fit
-from training.engine.keras_ranks import Ranks, replicas
+from training.engine.keras_ranks import Ranks, joined, replicas
 from training.engine.keras_train import Config, Trained, Work, adamw
 from training.hybrid import MODEL, views
 from training.hybrid.loss import Objective
 from training.hybrid.net import answering, make_net
 from training.hybrid.profiles import VARIANTS, Profile, profile_of
-from training.run import Run, read_config, say
+from training.run import Run, cores, read_config, say
 
 FIELDS = ("wave", "vector")
 
@@ -40,8 +40,10 @@ def planned(
     index = load_index(root / recipe)
     each: list[Fold] = [(k + 1, folds) for k in range(folds)] or [None]
     config = configuration(index, profile, ablation=ablation)
-    config["parts"] = _parts(root, config, index, ceiling, of_fold(name, each[0]))
-    return [one for fold in each for one in variants(config, fold)], index.key
+    plan = [one for fold in each for one in variants(config, fold)]
+    there = [root / "runs" / MODEL / f"{name}{one.end}" for one in plan]
+    more = {"parts": _parts(plan[-1].config, index, ceiling, there)}
+    return [one._replace(config={**one.config, **more}) for one in plan], index.key
 
 
 def variants(config: Config, fold: Fold) -> list[Planned]:
@@ -87,17 +89,18 @@ def _field(index: Index, name: str) -> Field:
     return held[name]
 
 
-def _parts(root: Path, config: Config, index: Index, ceiling: int, name: str) -> int:
-    """Into how many parts a batch is cut, for the largest variant: as the run of this name began,
-    or as memory allows."""
-    there = root / "runs" / MODEL / name / "config.json"
-    if there.exists():
-        return int(read_config(there.parent)["config"].get("parts", 1))
-    batch = config["batch"] // config["replicas"]
+def _parts(config: Config, index: Index, ceiling: int, folders: list[Path]) -> int:
+    """Into how many parts a batch is cut, for the largest variant: as any of these runs began, or
+    as memory allows."""
+    for folder in folders:
+        if (folder / "config.json").exists():
+            return int(read_config(folder)["config"].get("parts", 1))
+    batch, ranks = config["batch"] // config["replicas"], joined(cores())
+    _split(index, config)  # what cannot be learnt from is refused before anything is told
     net = net_of(config, _length(config))
     plan = memory.planned(net, batch, _held(index, config), memory.allowed(ceiling))
     say(plan.line(config["batch"]))
-    return plan.parts
+    return round(ranks.told([plan.parts])[0])
 
 
 def _length(config: Config) -> int:
@@ -150,13 +153,17 @@ def train(
     return made
 
 
+def _split(index: Index, config: Config) -> Parts:
+    fold = config["fold"]
+    return parts(index, (fold[0], fold[1]) if fold else None)
+
+
 class _Work:
     """What a run is made of; what cannot be trained from is found here."""
 
     def __init__(self, index: Index, config: Config) -> None:
         self.index, self.config, self.profile = index, config, profile_of(config)
-        fold = config["fold"]
-        self.held = parts(index, (fold[0], fold[1]) if fold else None)
+        self.held = _split(index, config)
 
     def fitted(self, run: Run | None, ranks: Ranks) -> Result:
         config, held, profile = self.config, self.held, self.profile

@@ -31,7 +31,7 @@ from training.tagger.baselines import MFCC, OFTEN, linear, often
 from training.tagger.card import card
 from training.tagger.summary import Summary, save, summary
 from training.tagger.table import table
-from training.tagger.train import Part, best
+from training.tagger.train import Part, best, usable
 
 PANELS = (LOSS, Panel("pr_auc", "PR-AUC"), Panel("roc_auc", "ROC-AUC"), RATE)
 LEARNT = " + LR"  # after the name of a run whose net is learnt from
@@ -74,6 +74,7 @@ def _index(folders: Sequence[Path], artifacts: Path, on: str) -> Index:
     """What to measure on; refused where a run hears otherwise."""
     facts = [read_config(folder) for folder in folders]
     index = load_index(artifacts / (on or facts[0]["config"]["recipe"]))
+    usable(index)
     for folder, fact in zip(folders, facts, strict=True):
         config = fact["config"]
         if _heard(config["heard"], config["features"]) != _heard(index.recipe, config["features"]):

@@ -26,7 +26,7 @@ from training.engine.keras_ranks import Ranks, replicas
 from training.engine.keras_train import Config, Trained, Work, adamw
 from training.errors import Changed
 from training.graph.answers import Asked
-from training.graph.start import begun
+from training.graph.start import LAST, begun
 from training.run import Run, read_config, say
 from training.tagger import MODEL
 from training.tagger.loss import Objective
@@ -37,10 +37,8 @@ from training.tagger.scores import by_track, measured
 
 def configuration(index: Index, profile: Profile, init: Path | None = None) -> dict[str, Any]:
     """What determines a new run's weights, besides its data; `init` is the run to start from."""
+    usable(index)
     field = spectrum(index)
-    if "tags" not in {field.name for field in index.fields} or not index.tags:
-        do = "name a recipe with tags, such as musicnn"
-        raise DataError(f"{index.name} has no tags", index.folder, "tags", do=do)
     held = index.statistics[field.name]
     mean = float(np.mean(held.mean))
     power = np.mean(np.square(held.deviation) + np.square(held.mean))
@@ -57,6 +55,17 @@ def configuration(index: Index, profile: Profile, init: Path | None = None) -> d
         "replicas": replicas(),
     }
     return config | (_started(config, init) if init else {})
+
+
+def usable(index: Index) -> None:
+    """Refuses an index without tags, or with nothing in one of its parts."""
+    if "tags" not in {field.name for field in index.fields} or not index.tags:
+        do = "name a recipe with tags, such as musicnn"
+        raise DataError(f"{index.name} has no tags", index.folder, "tags", do=do)
+    for split in SPLITS:
+        if not index.examples(split):
+            do = "add recordings of more artists"
+            raise DataError(f"nothing in {split}", index.folder, "an example", 0, do)
 
 
 def _started(config: Mapping[str, Any], init: Path) -> dict[str, Any]:
@@ -88,10 +97,7 @@ def train(
     """Train to the end, from wherever the run is; None on all processes but the first."""
 
     def work(index: Index) -> Work:
-        for split in SPLITS:
-            if not index.examples(split):
-                do = "add recordings of more artists"
-                raise DataError(f"nothing in {split}", index.folder, "an example", 0, do)
+        usable(index)
         return lambda run, ranks: _fitted(index, config, run, ranks)
 
     return keras_train.train(artifacts, MODEL, config, name, work, checkpoint=checkpoint)
@@ -106,13 +112,24 @@ def _fitted(index: Index, config: Config, run: Run | None, ranks: Ranks) -> Resu
         keras.utils.set_random_seed(settings.seed)
         made = net_of(config)
         if config["start"] and run and not Checkpoints(run.folder).all():
-            say(begun(made, *config["start"]))
+            _begun(made, config)
         return made
 
     return fit(
         net, lambda: adamw(settings.rate, profile.decay), Objective(profile, field, index.recipe),
         data, Validation(index, field) if run else keras_train.nothing, run, settings, ranks,
     )  # fmt: skip
+
+
+def _begun(net: keras.Model, config: Config) -> None:
+    """Gives `net` the weights to start from: those of its last layer only for the same words."""
+    head, (path, key) = net.get_layer(LAST), config["start"]
+    fresh = head.get_weights()
+    say(begun(net, path, key))
+    words = read_config(Path(path).parents[1])["config"]["tags"]  # of checkpoints/step-...
+    if words != config["tags"] and len(words) == len(config["tags"]):
+        head.set_weights(fresh)
+        say("its last layer answers for other tags: that of these is fresh")
 
 
 class Part:
