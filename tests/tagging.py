@@ -1,4 +1,4 @@
-"""A small recipe of tags, a tagger's net as small as a net can be, summaries of answers that are
+"""Small recipes of tags, a tagger's net as small as a net can be, summaries of answers that are
 known, and the tagger's own training, to be killed.
 
 Reads the shipped recipe of MusicNN. Does: builds shards from a corpus of seconds; trains with the
@@ -30,10 +30,16 @@ RECIPE = here.changed(
     name=NAME, audio__rate=RATE, window__samples=SAMPLES, window__hop=SAMPLES,
     features__logmel__n_fft=128, features__logmel__hop=HOP, features__logmel__mels=MELS,
 )  # fmt: skip
+FEW = here.changed(RECIPE, name="tiny-few", labels__top=2)  # the most frequent tags alone
+WIDE = here.changed(RECIPE, name="tiny-wide", features__logmel__mels=32)
+PLAIN = here.changed(
+    RECIPE, name="tiny-plain", output__fields=["logmel"], labels__kind="none", select__needs="none"
+)
 TRACKS = 36  # of 1 to 1.75 s, two of each artist
-PATCHES = 144
+PATCHES = 135
 TAGS = ["hum", "rain", "sound", "voice"]  # all have "sound", the others are in all mixtures
 BATCH = 8
+KNOWN = 12  # numbers that the smallest net knows of a patch
 
 
 def recipe() -> dict[str, Any]:
@@ -82,6 +88,31 @@ def fresh(shards: Path, folder: Path) -> Path:
     for index in sorted(shards.glob("*/index.json")):
         (folder / index.parent.name).symlink_to(index.parent)
     return folder
+
+
+def tiny(
+    name: str, shape: tuple[int, int], tags: int, mean: float, deviation: float, step: float
+) -> Any:
+    """In the place of the shipped nets: knows the colour of a sound."""
+    import keras
+    from keras import layers
+
+    given = keras.Input(shape, name="features")
+    normal = layers.Normalization(
+        axis=None, mean=np.asarray(mean), variance=np.asarray(deviation**2), name="normalised"
+    )
+    x = layers.GlobalAveragePooling1D(name="mean")(normal(given))
+    x = layers.Dense(KNOWN, activation="relu", name="pooled")(x)
+    return keras.Model(given, layers.Dense(tags, name="logits")(x), name=name.replace("-", "_"))
+
+
+def answered(net: Any, patches: np.ndarray) -> np.ndarray:
+    """(patches, tags) probabilities of such a net, by NumPy in float64."""
+    normal = net.get_layer("normalised")
+    (inner, shift), (kernel, bias) = (net.get_layer(n).get_weights() for n in ("pooled", "logits"))
+    mean, deviation = (float(np.ravel(v)[0]) for v in (normal.mean, np.sqrt(normal.variance)))
+    x = (patches.astype(np.float64).mean(1) - mean) / deviation
+    return np.asarray(1 / (1 + np.exp(-(np.maximum(x @ inner + shift, 0) @ kernel + bias))))
 
 
 def script(

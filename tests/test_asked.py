@@ -1,4 +1,4 @@
-"""What a person typed: times, lists of names, recipes by name or by file.
+"""What a person typed: times, sizes, steps, lists of names, recipes by name or by file.
 
 Writes .toml files into pytest's folders, and reads them.
 """
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from training.asked import recipes, seconds, words
+from training.asked import checkpoint_step, recipes, seconds, size, words
+from training.engine.checkpoint import step_of
 from training.errors import Changed
 
 
@@ -77,3 +78,59 @@ def test_a_file_that_is_no_recipe(tmp_path: Path, text: bytes | None, said: str)
         recipes(os.fspath(path))
     assert f"{path}: not a recipe with a name" in str(error.value)
     assert error.value.exit_code == 2
+
+
+# ------------------------------------------------------------------ sizes and steps
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("15GB", 15 * 2**30), ("15gb", 15 * 2**30), ("15 GB", 15 * 2**30), ("15G", 15 * 2**30),
+        ("15GiB", 15 * 2**30), ("1.5 GiB", 3 * 2**29), ("500 MB", 500 * 2**20), ("0.5k", 512),
+        ("2TB", 2**41), ("4096", 4096), ("4096B", 4096), ("  1kb\n", 1024), ("1", 1),
+        ("0.001GB", 1073741), ("007MB", 7 * 2**20),
+    ],
+)  # fmt: skip
+def test_sizes(text: str, found: int) -> None:
+    """Of 1024, however they are written."""
+    assert size(text) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "0", "0GB", "0.0 MB", "0.4", "-1GB", "+1GB", "GB", "lots", "1.5.5GB", ".5GB", "5.GB",
+     "1,5GB", "1e9", "15GBs", "15 G B", "15i", "15ib", "15PB", "GB15", "15GB 15GB", "nan", "inf",
+     "0x10", "9" * 400, "9" * 306 + "TB"],
+)  # fmt: skip
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(Changed, match="MAX_RAM: no size; expected such as 15GB or 800MB") as said:
+        size(text)
+    assert said.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "step"),
+    [("1200", 1200), ("step-1200", 1200), ("step-000001200.ckpt", 1200), ("0", 0), ("", -1),
+     ("step-000000042-best.ckpt", 42), ("1200-best", 1200), ("1200.ckpt", 1200),
+     ("artifacts/runs/tagger/a-step-7/checkpoints/step-000000099.ckpt", 99)],
+)  # fmt: skip
+def test_the_step_of_a_checkpoint(text: str, step: int) -> None:
+    assert checkpoint_step(text) == step
+
+
+@pytest.mark.parametrize("step", [0, 1, 123456789])
+@pytest.mark.parametrize("end", ["", "-best"])
+def test_the_files_of_checkpoints_are_known_by_their_names(step: int, end: str) -> None:
+    path = Path("runs/a/checkpoints") / f"step-{step:09d}{end}.ckpt"
+    assert checkpoint_step(str(path)) == checkpoint_step(path.name) == step_of(path) == step
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["best", "step-", "last", "-1", "1.5", "1 200", "1200.ckpt.aside", "step-1200.h5", "12OO",
+     "1200-bestest", "step-a1", "checkpoints/1200", " ", "1200\n"],
+)  # fmt: skip
+def test_what_is_no_checkpoint(text: str) -> None:
+    with pytest.raises(Changed, match="CHECKPOINT: not a checkpoint; expected a step, such as"):
+        checkpoint_step(text)

@@ -308,7 +308,7 @@ def test_data_that_cannot_feed_a_recipe_says_what_it_lacks(made: Path) -> None:
     with pytest.raises(UsageError) as caught:
         run(*asked(made)[:-1], "musicnn")
     said = str(caught.value)
-    assert "musicnn needs recordings with role music; here: 8 clean, 4 noise" in said
+    assert "musicnn needs recordings with role music or labelled; here: 8 clean, 4 noise" in said
     assert "melmill.csv" in said
     assert "ROLE=" in said
 
@@ -317,7 +317,7 @@ def test_data_that_cannot_feed_a_recipe_says_what_it_lacks(made: Path) -> None:
 def test_without_a_recipe_what_can_be_fed_is_built_and_the_rest_is_told(tmp_path: Path) -> None:
     corpus.small_corpus(tmp_path / "data", 6)
     text = run("features", "--data", tmp_path / "data", "--artifacts", tmp_path / "a")
-    lack = "recordings with role music; here: 4 noise, 2 clean"
+    lack = "recordings with role music or labelled; here: 4 noise, 2 clean"
     assert re.search(rf"^musicnn +not built: it needs {lack}$", text, re.M)
     assert re.search(r"^denoise-speech +\d+", text, re.M)
 

@@ -101,6 +101,38 @@ def test_a_splits_file_that_is_not_there(tmp_path: Path) -> None:
         joined(tmp_path, [record("a")], str(tmp_path / "none.csv"))
 
 
+@pytest.mark.parametrize("trial", range(12))
+def test_recordings_with_tags_have_splits_of_their_own(tmp_path: Path, trial: int) -> None:
+    """Three songs among sixty sounds that nobody labelled: none of the splits lacks one."""
+    songs = [record(f"{trial}-song{k}", "labelled", tags=("slow", f"t{k}")) for k in range(3)]
+    sounds = [record(f"{trial}-sound{k}", "labelled") for k in range(60)]
+    found = joined(tmp_path, songs + sounds)
+    assert {found.split(song) for song in songs} == {"train", "valid", "test"}
+    alone = joined(tmp_path, sounds)
+    assert [found.split(one) for one in sounds] == [alone.split(one) for one in sounds]
+
+
+def test_all_tags_are_one_stratum_and_a_class_goes_before_them(tmp_path: Path) -> None:
+    """Tags are many: a stratum for each set of them would put every song into train."""
+    songs = [record(f"song{k}", "labelled", tags=(f"t{k}",)) for k in range(40)]
+    held = [joined(tmp_path, songs).split(song) for song in songs]
+    assert {split: held.count(split) >= 3 for split in held} == dict.fromkeys(
+        ("train", "valid", "test"), True
+    )
+    both = [replace(song, label=f"c{k % 4}") for k, song in enumerate(songs)]
+    plain = [replace(song, tags=()) for song in both]
+    assert joined(tmp_path, both).split_of == joined(tmp_path, plain).split_of
+    assert joined(tmp_path, both).split_of != joined(tmp_path, songs).split_of
+
+
+@pytest.mark.parametrize("role", ["clean", "noise", "music"])
+def test_tags_of_what_is_not_learnt_by_its_label_move_nobody(tmp_path: Path, role: str) -> None:
+    records = [record(f"{k}", role) for k in range(30)]
+    before = joined(tmp_path, records).split_of
+    tagged = [replace(one, tags=("slow",)) if k % 5 == 0 else one for k, one in enumerate(records)]
+    assert joined(tmp_path, tagged).split_of == before
+
+
 def test_the_key_moves_with_each_of_its_parts(tmp_path: Path) -> None:
     records = [record(f"{k}", group=f"g{k}") for k in range(5)]
     manifest, done = Manifest("csv", records, key="m"), decoded(records)

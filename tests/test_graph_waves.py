@@ -92,7 +92,7 @@ def test_gain_changes_the_level_of_an_example_by_one_number_within_bounds() -> N
 
 def test_one_mask_is_one_silent_span_with_fades_inside_it() -> None:
     x = sounds(3000, 500)
-    masked = np.asarray(masks(x, SEED, 1, 0.4, RATE))
+    masked = np.asarray(masks(x, SEED, 1.0, 1, 0.4, RATE))
     kept = masked / x
     wide = (kept < 1).sum(axis=1)
     first = np.where(wide > 0, (kept < 1).argmax(axis=1), 0)
@@ -113,9 +113,19 @@ def test_one_mask_is_one_silent_span_with_fades_inside_it() -> None:
     assert abs(np.corrcoef(wide, first / (501 - wide))[0, 1]) < 0.1
 
 
+def test_some_examples_alone_are_masked() -> None:
+    x = np.ones((400, 1000), np.float32)
+    masked = np.asarray(masks(x, SEED, 0.3, 1, 0.4, RATE))
+    whole = np.asarray(masks(x, SEED, 1.0, 1, 0.4, RATE))
+    same = (masked == x).all(axis=1)
+    assert 0.6 < same.mean() < 0.8
+    np.testing.assert_array_equal(masked[~same], whole[~same])
+    np.testing.assert_array_equal(masks(x, SEED, 0.0, 1, 0.4, RATE), x)
+
+
 def test_masks_are_at_most_as_many_as_asked_and_make_no_click() -> None:
     x = np.ones((500, 2000), np.float32)
-    masked = np.asarray(masks(x, SEED, 3, 0.1, RATE))
+    masked = np.asarray(masks(x, SEED, 1.0, 3, 0.1, RATE))
     edges = np.diff(np.pad(masked < 1, ((0, 0), (1, 1))).astype(int), axis=1)
     assert (edges == 1).sum(axis=1).max() == 3
     touched = (masked < 1).sum(axis=1)
@@ -327,7 +337,7 @@ def test_what_one_draws_does_not_move_what_another_does() -> None:
     mixed, label = mix(flip(cut, SEED, 0.5), batch()["label"], SEED, 0.8, RATE)
     expected = gain(noise(mixed, SEED, 0.5, (10, 30), RATE), SEED, 12)
     found = changed(batch(), SEED, ALL, RATE)
-    np.testing.assert_allclose(found["wave"], masks(expected, SEED, 2, 0.2, RATE), atol=1e-6)
+    np.testing.assert_allclose(found["wave"], masks(expected, SEED, 1.0, 2, 0.2, RATE), atol=1e-6)
     np.testing.assert_allclose(found["label"], label, atol=1e-6)
 
 
@@ -339,7 +349,7 @@ def test_changes_are_drawn_apart_from_each_other_and_from_those_of_a_spectrogram
         np.asarray(crop(x, SEED, 0.5))[:, 0],
         np.asarray(flip(x, SEED, 0.5))[:, 0],
         np.asarray(gain(x, SEED, 12.0))[:, 0],
-        np.asarray(masks(x, SEED, 1, 0.5, RATE)).mean(axis=1),
+        np.asarray(masks(x, SEED, 1.0, 1, 0.5, RATE)).mean(axis=1),
         added.any(axis=1),
         np.log10(rms(added) + 1e-9),
         np.asarray(mix(x, np.arange(2000, dtype=np.float32), SEED, 0.5, RATE)[1]) % 1 > 0,

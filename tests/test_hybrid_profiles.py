@@ -32,13 +32,12 @@ def test_a_profile_comes_back_from_what_a_run_keeps(name: str) -> None:
     profile = PROFILES[name]
     kept = json.loads(durable.dump_json({**profile.config(), "recipe": "x", "variant": "raw"}))
     found = profile_of(kept)
-    assert found.config() == profile.config() | {"augment": kept["augment"]}
+    assert durable.dump_json(found.config()) == durable.dump_json(profile.config())
     assert (found.net, found.batch, found.settings) == (
-        profile.net, profile.batch, profile.settings
-    )  # fmt: skip
-    assert json.loads(durable.dump_json(found.config())) == {
-        key: kept[key] for key in profile.config()
-    }
+        profile.net,
+        profile.batch,
+        profile.settings,
+    )
 
 
 @pytest.mark.parametrize("augment", [None, {}, {"mix": 0.2, "noise_snr": [3.0, 4.0]}])

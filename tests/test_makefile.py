@@ -277,7 +277,7 @@ def test_resume_goes_on_with_shards_then_with_training(stub: Path) -> None:
         ("evaluate", {"RUN": "a, b", "ON": ODD, "LIMIT": "5"}),
         ("denoise", {"IN": ODD, "OUT": "-rf ~ *", "RUN": "a b"}),
         ("classify", {"IN": ODD, "RUN": "a b", "TOP": "5", "JSON": "yes"}),
-        ("tag", {"IN": ODD, "OUT": "-rf ~ *", "RUN": "a b", "TOP": "5", "JSON": "yes", "JOBS": "3"}),
+        ("tag", {"IN": ODD, "OUT": "-rf ~ *", "RUN": "a b", "TOP": "5", "JSON": "1", "JOBS": "3"}),
         ("teacher", {"RUN": ODD}),
         ("analyze", {"RUN": ODD}),
         ("export", {"RUN": ODD}),

@@ -3,7 +3,10 @@
 Reads and writes only in pytest's own folders.
 """
 
+import dataclasses
 import hashlib
+import itertools
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +23,11 @@ from training.data.shards import read_shard
 
 tf = pytest.importorskip("tensorflow")
 
+from tests import trainings  # noqa: E402
+from tests.trainings import KERAS  # noqa: E402
 from training.data import records, tf_data  # noqa: E402
 from training.data.tf_data import Examples, narrow  # noqa: E402
+from training.engine.memory import now, peak  # noqa: E402
 
 FIELDS = [
     Field("wave", "float32", (8, 3), "full scale is 1", ("sample", "channel")),
@@ -340,3 +346,142 @@ def test_too_few_for_a_batch(index: Index) -> None:
         made(index, 35)
     assert Examples(index, ["test"], 4, shuffle=False).steps == 0
     assert positions(Examples(index, ["test"], 4, shuffle=False), 0) == []
+
+
+# ------------------------------------------------------------------ memory
+
+
+def wide(index: Index, values: int) -> Index:
+    """The same shards, as if each example had a field of so many float32."""
+    (wave, *others) = index.fields
+    shape = {"shape": (values,), "axes": ("sample",)}
+    return dataclasses.replace(index, fields=(dataclasses.replace(wave, **shape), *others))
+
+
+def test_batches_ahead_are_four_or_as_many_as_64_mb_hold(index: Index) -> None:
+    seen = set()
+    sizes = (8, 1 << 16, 1 << 18, 300_000, 1 << 20, 3 << 20, 1 << 23, 1 << 24, 1 << 26)
+    for batch, values in itertools.product((1, 3, 16, 34), sizes):
+        ahead = made(wide(index, values), batch, fields=["wave"]).ahead
+        fitting = [n for n in (1, 2, 3, 4) if n * batch * values * 4 <= 64 * 2**20]
+        assert ahead == max([1, *fitting])  # one is made in any case
+        seen.add(ahead)
+    assert seen == {1, 2, 3, 4}
+
+
+def test_only_the_asked_fields_take_room(index: Index) -> None:
+    one = wide(index, 1 << 24)
+    assert made(one, fields=["label", "source"]).ahead == 4
+    assert made(one, fields=["label", "wave"]).ahead == 1
+    assert made(one).ahead == 1
+
+
+@both
+def test_no_more_batches_are_made_ahead_than_there_is_room_for(
+    index: Index, held: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead: list[int] = []
+    at_once: set[int | None] = set()
+    real, mapped = tf.data.Dataset.prefetch, tf.data.Dataset.map
+    noted = lambda data, count: ahead.append(count) or real(data, count)  # noqa: E731
+
+    def calls(data: Any, way: Any, number: int | None = None) -> Any:
+        at_once.add(number)
+        return mapped(data, way, number)
+
+    monkeypatch.setattr(tf.data.Dataset, "prefetch", noted)
+    monkeypatch.setattr(tf.data.Dataset, "map", calls)
+    for room, fitting in ((1, 1), (2 * 4 * 125, 2), (1 << 20, 4)):  # an example has 121 bytes
+        monkeypatch.setattr(tf_data, "ROOM", room)
+        examples = made(index, held=held)
+        assert len(positions(examples, 0)) == 8
+        assert ahead == [fitting]
+        assert at_once - {None} == {fitting}
+        ahead.clear()
+        at_once.clear()
+
+
+@pytest.fixture
+def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Index:
+    """Numbers that a computation might not leave as they are: zeros below zero, the smallest."""
+
+    def told(count: int, seed: int, real: Any = arrays) -> dict[str, np.ndarray]:
+        found: dict[str, np.ndarray] = real(count, seed)
+        found["wave"].reshape(-1)[:5] = -0.0, 1e-45, -1e-40, 3.4e38, -3.4e38
+        found["half"][0] = -0.0, 6e-8
+        return found
+
+    monkeypatch.setattr(sys.modules[__name__], "arrays", told)
+    (tmp_path / "odd").mkdir()
+    return build(tmp_path / "odd")
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_held_examples_are_the_stored_ones_byte_for_byte(odd: Index, every: int) -> None:
+    """All of them, or some of each shard."""
+    chosen = np.arange(34) % every == 0
+    examples = made(odd, 4, held=True, chosen=chosen)
+    wanted, found = stored(odd, ["train"]), examples._loaded()
+    assert list(found) == [field.name for field in FIELDS if field.name != "source"] + ["source"]
+    for name, tensor in found.items():
+        array = wanted[name][chosen]
+        if name == "source":
+            assert tensor.numpy().tolist() == array.tolist()
+        else:
+            assert tensor.dtype == array.dtype
+            assert tensor.shape == array.shape
+            assert tensor.numpy().tobytes() == array.tobytes()
+
+
+def test_held_examples_outlive_what_they_were_read_with(odd: Index) -> None:
+    """They lie in memory that numpy has made: it must not be given to others."""
+    examples = made(odd, 4, held=True, fields=["wave", "group"])
+    found, wanted = examples._loaded(), stored(odd, ["train"])
+    del examples
+    others = [np.full(wanted["wave"].shape, 7.0, np.float32) for _ in range(100)]
+    for name, tensor in found.items():
+        assert tensor.numpy().tobytes() == wanted[name].tobytes()
+    assert len(others) == 100
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+@pytest.mark.parametrize("field", FIELDS[:-1], ids=lambda field: field.name)
+def test_a_place_for_numbers_is_a_tensor_without_a_copy(count: int, field: Any) -> None:
+    array = records.room(count, field)
+    assert (array.shape, array.dtype) == ((count, *field.shape), np.dtype(field.numpy))
+    assert not count or array.ctypes.data % 64 == 0
+    tensor = records.tensor(array)
+    assert (tuple(tensor.shape), tensor.dtype.as_numpy_dtype) == (array.shape, array.dtype)
+    array.reshape(-1)[:] = 3
+    assert (tensor.numpy() == 3).all()  # one memory
+
+
+def loading(root: str) -> int:
+    """What it takes to hold examples, in a process of its own."""
+    index = load_index(Path(root))
+    examples = Examples(index, ["train"], 4, held=True)
+    (one,) = Examples(index, ["valid"], 4, held=True).epoch(0)  # loads what TensorFlow needs
+    before = now()
+    (batch,) = examples.epoch(0).take(1)
+    (Path(root) / "took").write_text(f"{before} {peak()} {now()}")
+    return 0 if len(one["wave"]) == len(batch["wave"]) == 4 else 1
+
+
+def test_held_examples_are_in_memory_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And beside them no more than a shard's, while they are read."""
+    fields = [Field("wave", "float32", (1 << 16,), "", ("sample",)), *FIELDS[3:]]
+
+    def told(count: int, seed: int, real: Any = arrays) -> dict[str, np.ndarray]:
+        wave = np.random.default_rng(seed).random((count, 1 << 16), np.float32)
+        return {"wave": wave} | {f.name: real(count, seed)[f.name] for f in fields[1:]}
+
+    with monkeypatch.context() as patch:
+        changes = {"FIELDS": fields, "SIZES": (8,) * 32, "arrays": told}  # of 2 MB: 64 MB
+        for name, value in changes.items():
+            patch.setattr(sys.modules[__name__], name, value)
+        build(tmp_path, ("tfrecord",))
+    assert trainings.alone(loading, tmp_path, kind=KERAS) == 0, Path(f"{tmp_path}.log").read_text()
+    before, most, after = map(int, (tmp_path / "took").read_text().split())
+    whole = 32 * 8 * 4 << 16
+    assert whole < after - before < 1.3 * whole
+    assert most - before < 1.4 * whole

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
-LIBRARIES = ("numpy", "torch", "tensorflow", "keras")
+LIBRARIES = ("numpy", "torch", "tensorflow", "tensorflow-cpu", "keras")
 # What does not change the weights: it may differ when a run goes on, and is not in its name.
 FREE = {"save_steps", "save_seconds", "log_steps", "loader_threads", "device", "ablation"}
 MISSING = "nothing"

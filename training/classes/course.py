@@ -39,8 +39,11 @@ def folds(config: Config) -> list[tuple[str, dict[str, Any]]]:
 
 def begun(kind: Kind, root: Path, plan: Sequence[Planned], name: str, key: str) -> None:
     """Train all of a plan on an index of this key; its last run is what it is about."""
-    if name:
-        _free(kind, root, name, plan[-1].config["fold"])
+    if name:  # of variants too: one may be all that there is of an interrupted course
+        fold = plan[-1].config["fold"]
+        ends = [one.end.removesuffix(of_fold("", one.config["fold"])) for one in plan]
+        for end in dict.fromkeys(reversed(ends)):
+            _free(kind, root, f"{name}{end}", fold)
     if len(plan) == 1:
         _alone(kind, root, plan[0].config, name)
     else:

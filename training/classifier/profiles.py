@@ -63,7 +63,7 @@ _SETTINGS = Settings(
 PROFILES = {
     # Two cores, the demo corpus, a few minutes.
     "demo": Profile(
-        "cnn", 32, 0.1, 0.5, 1e-4, 0.9, _CHANGED, replace(_SETTINGS, epochs=100)
+        "cnn", 32, 0.1, 0.5, 1e-4, 0.9, _CHANGED, replace(_SETTINGS, epochs=60)
     ),
     # Real recordings.
     "best": Profile(

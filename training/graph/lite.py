@@ -62,7 +62,8 @@ def lite_bytes(
 
     With `examples`, (count, ...) of each input, all between its float inputs and output is in 8-bit
     integers, whose ranges are those that the examples reach (Jacob et al. 2018, quantisation after
-    training).
+    training). With none of them, `()`, weights are in 8 bits, and what is multiplied with them gets
+    the range that it has in each clip.
     """
     specs = [tf.TensorSpec((1, *shape), tf.float32, name) for name, shape in inputs.items()]
     with quiet():
@@ -70,6 +71,7 @@ def lite_bytes(
         converter = tf.lite.TFLiteConverter.from_concrete_functions([traced])
         if examples is not None:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if examples:
             clips = list(zip(*examples, strict=True))
             converter.representative_dataset = lambda: ([x[None] for x in one] for one in clips)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]

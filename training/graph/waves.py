@@ -37,6 +37,7 @@ class Changes:
     crop: float = 1.0  # part of the window that is kept, from a random place
     gain: float = 0.0  # dB, largest change of the level up or down
     flip: float = 0.0  # chance that the sign is flipped
+    mask: float = 1.0  # chance that there are:
     masks: int = 0  # spans of silence
     mask_width: float = 0.1  # widest span, as a part of the window
     noise: float = 0.0  # chance that noise is added
@@ -45,7 +46,7 @@ class Changes:
 
     def __post_init__(self) -> None:
         low, high = self.noise_snr
-        parts = ("flip", "mask_width", "noise", "mix")
+        parts = ("flip", "mask", "mask_width", "noise", "mix")
         wrong = [] if 0 < self.crop <= 1 else ["crop"]
         wrong += [n for n in parts if not 0 <= getattr(self, n) <= 1]
         wrong += [n for n in ("gain", "masks") if not 0 <= getattr(self, n) < float("inf")]
@@ -95,7 +96,9 @@ def gain(x: tf.Tensor, seed: tf.Tensor, db: float) -> tf.Tensor:
     return x * tf.pow(10.0, change / 20)
 
 
-def masks(x: tf.Tensor, seed: tf.Tensor, count: int, width: float, rate: float) -> tf.Tensor:
+def masks(
+    x: tf.Tensor, seed: tf.Tensor, chance: float, count: int, width: float, rate: float
+) -> tf.Tensor:
     """``count`` spans of 0 to ``width`` of the window go silent; they may overlap.
 
     What is outside of them stays as it was: the fades of FADE lie inside, so that a span of less
@@ -112,7 +115,8 @@ def masks(x: tf.Tensor, seed: tf.Tensor, count: int, width: float, rate: float) 
         tf.minimum,  # one by one: never count times the batch in memory
         [tf.abs(place - centre[:, n, None]) - half[:, n, None] for n in range(count)],
     )
-    return x * tf.clip_by_value(1 + outside / (FADE * rate), 0.0, 1.0)
+    masked = x * tf.clip_by_value(1 + outside / (FADE * rate), 0.0, 1.0)
+    return tf.where(_uniform(x, seed, "masked") < chance, masked, x)
 
 
 def noise(
@@ -211,5 +215,5 @@ def changed(
     if what.gain:
         x = gain(x, seed, what.gain)
     if what.masks:
-        x = masks(x, seed, what.masks, what.mask_width, rate)
+        x = masks(x, seed, what.mask, what.masks, what.mask_width, rate)
     return out | {field: x}
