@@ -87,9 +87,10 @@ def shrunk() -> dict[str, Any]:
 
 
 def small(profile: str = "demo", **more: Any) -> Profile:
-    """A shipped profile for shards this small: an epoch has ten steps, and mixes in each."""
+    """A shipped profile for shards this small: an epoch has ten steps, and mixes in each;
+    nets learn from half windows."""
     one = chosen(profile, **more)
-    augment = {**one.augment, "mix": 0.5} if one.augment else one.augment
+    augment = {**one.augment, "crop": 0.5, "mix": 0.5} if one.augment else one.augment
     settings = replace(one.settings, warmup=2, rate=0.01)
     return replace(one, batch=BATCH, augment=augment, settings=settings)
 

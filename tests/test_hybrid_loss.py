@@ -26,7 +26,7 @@ from training.hybrid.profiles import VARIANTS, Profile  # noqa: E402
 PLAIN = replace(
     profiles.PROFILES["demo"], batch=8, smoothing=0.0, balance=0.0, alone=0.0, augment=None
 )
-CHANGES: dict[str, Any] = {**(profiles.PROFILES["demo"].augment or {}), "mix": 0.5}
+CHANGES: dict[str, Any] = {**(profiles.PROFILES["demo"].augment or {}), "crop": 0.5, "mix": 0.5}
 CHANGED = replace(PLAIN, augment=CHANGES)
 SEED = tf.constant([3, 4], tf.int32)
 BOTH = ("wave", "vector")
@@ -69,7 +69,7 @@ def asked(
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """What a net of these branches is given in a step."""
     stub = Stub(names, three if len(names) > 1 else one)
-    Objective(profile, recipe(), EVEN, mixed)(stub, dict(held or batch()), seed)  # type: ignore[arg-type]
+    Objective(profile, recipe(), EVEN, mixed)(stub, dict(held or batch()), seed)
     assert stub.training
     (given,) = stub.seen
     return {name: np.asarray(x) for name, x in given.items()}
@@ -79,7 +79,7 @@ def losses(
     profile: Profile, counts: Sequence[int] = EVEN, names: Sequence[str] = BOTH, answer: Any = three
 ) -> np.ndarray:
     objective = Objective(profile, recipe(), counts, mixed=False)
-    return np.asarray(objective(Stub(names, answer), batch(), SEED)[0])  # type: ignore[arg-type]
+    return np.asarray(objective(Stub(names, answer), batch(), SEED)[0])
 
 
 def entropy(wanted: np.ndarray, logits: np.ndarray) -> np.ndarray:
@@ -145,7 +145,7 @@ def test_no_gradient_is_taken_of_what_makes_the_vector() -> None:
     objective = Objective(CHANGED, recipe(), EVEN, mixed=False)
     with tf.GradientTape() as tape:
         held = {**given, "wave": wave.value()}
-        found, _ = objective(Stub(["vector"], one), held, SEED)  # type: ignore[arg-type]
+        found, _ = objective(Stub(["vector"], one), held, SEED)
     assert tape.gradient(found, wave) is None
 
 
@@ -177,7 +177,7 @@ def heard(mixed: bool) -> tuple[np.ndarray, np.ndarray, Objective, np.ndarray]:
     stub = Stub(["wave"], lambda given: tf.constant(logits))
     labels = tf.constant(np.arange(64) % 2, tf.int32)
     given = {"wave": tf.constant(wave), "label": labels}
-    found, more = objective(stub, given, SEED)  # type: ignore[arg-type]
+    found, more = objective(stub, given, SEED)
     parts = parts_of(np.asarray(stub.seen[0]["wave"]), both)
     right = logits.argmax(1) == parts.argmax(1)
     assert np.array_equal(np.asarray(more["accuracy"], bool), right)
@@ -235,7 +235,7 @@ def test_smoothing_spreads_a_part_over_all_classes(part: float) -> None:
 
 def test_accuracy_is_that_of_the_whole_net() -> None:
     given, objective = batch(24), Objective(PLAIN, recipe(), EVEN, mixed=False)
-    _, more = objective(Stub(BOTH, three), given, SEED)  # type: ignore[arg-type]
+    _, more = objective(Stub(BOTH, three), given, SEED)
     assert list(more) == ["accuracy"]
     right = [np.argmax(x, -1) == given["label"].numpy() for x in three(given)]
     assert np.array_equal(more["accuracy"], right[0])

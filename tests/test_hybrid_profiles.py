@@ -107,7 +107,7 @@ def test_names_are_those_of_the_nets_and_of_the_changes() -> None:
     assert set(SIZES) == set(NETS)
     assert set(CHANGES) == {field.name for field in dataclasses.fields(Changes)}
     for one in PROFILES.values():
-        Changes(**(one.augment or {}))  # type: ignore[arg-type]
+        Changes(**(one.augment or {}))
 
 
 def test_profiles_need_no_tensorflow() -> None:

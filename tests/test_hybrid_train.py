@@ -26,7 +26,7 @@ from training.data.tf_data import narrow  # noqa: E402
 from training.durable import dump_json  # noqa: E402
 from training.engine import keras_ranks, memory  # noqa: E402
 from training.errors import Changed, RunError  # noqa: E402
-from training.graph.waves import crop  # noqa: E402
+from training.graph.waves import Changes, crop  # noqa: E402
 from training.hybrid import MODEL, kind, net, profiles, train, use  # noqa: E402
 from training.hybrid.profiles import VARIANTS, Profile  # noqa: E402
 from training.run import opened  # noqa: E402
@@ -195,11 +195,10 @@ def test_a_variant_is_given_what_its_branches_need(
     made = work["net"]()
     assert [given.name for given in made.inputs] == list(branches)
     assert len(made.outputs) == (3 if len(branches) > 1 else 1)
-    changes = work["objective"].changes
+    changes, asked = work["objective"].changes, small(augment=augment).augment
     assert (changes is not None) == augment
-    if augment:
-        assert changes.mix == (0.5 if mixed else 0.0)
-        assert changes == replace(changes, gain=6.0, crop=0.5, masks=1)
+    if asked:
+        assert changes == Changes(**{**asked, "mix": 0.5 if mixed else 0.0})
 
 
 def test_classes_are_weighed_by_the_training_part(handed: Any, index: Index) -> None:
@@ -214,11 +213,11 @@ def test_classes_are_weighed_by_the_training_part(handed: Any, index: Index) -> 
 def test_a_step_is_one_that_can_be_taken(handed: Any) -> None:
     work = handed("", small())
     (batch,) = work["data"].epoch(0).take(1)
-    given = []
-    stub = Stub(("wave", "vector"), lambda x: given.append(x) or [tf.zeros((8, 2))] * 3)
+    stub = Stub(("wave", "vector"), lambda given: [tf.zeros((8, 2))] * 3)
     work["objective"](stub, dict(batch), SEED)
-    assert given[0]["wave"].shape == (8, SAMPLES // 2)
-    assert given[0]["vector"].shape == (8, NUMBERS)
+    (given,) = stub.seen
+    assert given["wave"].shape == (8, SAMPLES // 2)
+    assert given["vector"].shape == (8, NUMBERS)
 
 
 def test_a_net_begins_as_its_seed_says(handed: Any) -> None:

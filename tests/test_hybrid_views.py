@@ -66,7 +66,7 @@ def test_a_net_is_given_what_it_asks_for_in_its_own_order() -> None:
     batch = {"vector": tf.ones((2, 4)), "wave": tf.zeros((2, 9)), "label": tf.zeros(2)}
     for names in (BOTH, BOTH[::-1], ("wave",), ("vector",)):
         stub = Stub(names, lambda given: tf.zeros((2, CLASSES)))
-        logits(stub, batch)  # type: ignore[arg-type]
+        logits(stub, batch)
         (given,) = stub.seen
         assert stub.training is False
         assert list(given) == list(names)
@@ -77,8 +77,8 @@ def test_of_several_answers_the_first_counts() -> None:
     told = np.random.default_rng(0).normal(0, 3, (3, 5, CLASSES)).astype(np.float32)
     for stub in (Stub(["wave"], lambda given: list(told)), Stub(["wave"], lambda given: told[0])):
         batch = {"wave": tf.zeros((5, 9))}
-        assert np.array_equal(logits(stub, batch), told[0])  # type: ignore[arg-type]
-        found = plain(stub, batch)  # type: ignore[arg-type]
+        assert np.array_equal(logits(stub, batch), told[0])
+        found = plain(stub, batch)
         np.testing.assert_allclose(found, scipy.special.softmax(told[0], -1), rtol=1e-5)
 
 
@@ -115,8 +115,8 @@ def covered(samples: int, piece: int, count: int) -> np.ndarray:
     wave = tf.zeros((1, samples))
     with tf.GradientTape() as tape:
         tape.watch(wave)
-        pieces = Pieces(lambda x: x[:, :1], piece, count)  # type: ignore[arg-type, return-value]
-        found = pieces(Stub(BOTH, answer), {"wave": wave})[0, 1]  # type: ignore[arg-type]
+        pieces = Pieces(lambda x: x[:, :1], piece, count)  # type: ignore[arg-type]
+        found = pieces(Stub(BOTH, answer), {"wave": wave})[0, 1]
     told = np.asarray(tape.gradient(found, wave))[0] * 4 * count
     assert np.abs(told - told.round()).max() < 1e-3
     return np.asarray(told.round().astype(int))

@@ -75,7 +75,7 @@ PROFILES = {
     # so few steps mixtures are not learnt (half of them mixed cost 11 points, a seventh 4).
     "demo": Profile(
         "hybrid-small", 32, 0.1, 0.5, 1e-3, 0.3, {**_CHANGED, "mix": 0.1},
-        replace(_SETTINGS, epochs=40),
+        replace(_SETTINGS, epochs=52),
     ),
     # Real recordings.
     "best": Profile(
