@@ -126,7 +126,7 @@ def test_a_teacher_has_its_part_of_the_loss(part: float) -> None:
 @pytest.mark.parametrize("counts", [[80, 15, 5], [7, 7, 7], [60, 40, 0]])
 @pytest.mark.parametrize("balance", [0.0, 0.5, 1.0])
 def test_classes_weigh_1_on_average_and_rare_ones_more(counts: list[int], balance: float) -> None:
-    weights = Objective(replace(PLAIN, balance=balance), "logmel", RECIPE, counts).weights
+    weights = Objective(replace(PLAIN, balance=balance), "logmel", RECIPE, counts).labels.weights
     labels = np.repeat(np.arange(3), counts)
     assert weights[labels].mean() == pytest.approx(1, abs=1e-6)
     assert np.isfinite(weights).all()
@@ -160,7 +160,7 @@ def test_mixed_examples_have_mixed_labels_weights_and_teachers() -> None:
     wanted = 0.7 * np.stack([1 - part, part], 1) + 0.3 * np.stack(
         [0.8 - 0.6 * part, 0.2 + 0.6 * part], 1
     )
-    weight = (1 - part) * objective.weights[0] + part * objective.weights[1]
+    weight = (1 - part) * objective.labels.weights[0] + part * objective.labels.weights[1]
     logits = np.stack([part, 3 * part], 1)
     np.testing.assert_allclose(found, weight * entropy(wanted, logits), rtol=1e-4)
 
@@ -334,7 +334,7 @@ def test_without_changes_the_net_sees_what_is_stored(
 def test_classes_are_weighed_by_the_training_part(handed: Work, index: Index) -> None:
     held = parts(index, None)
     counts = np.bincount(held.told["label"][held.train])
-    weights = handed["objective"].weights
+    weights = handed["objective"].labels.weights
     assert weights[1] / weights[0] == pytest.approx((counts[0] / counts[1]) ** 0.5, rel=1e-5)
     assert counts[0] != counts[1]
 

@@ -103,7 +103,7 @@ def test_of_other_classes_the_last_layer_stays_fresh(saved: Path) -> None:
     before = held(net)
     told = taken(net, saved)
     assert told == (
-        f"begins with 5 arrays of {saved}; its last layer has 3 classes: that of 5 is fresh"
+        f"begins with 5 arrays of {saved}; its last layer has 3 answers: that of 5 is fresh"
     )
     theirs = held(moved(toy()))
     for name, array in held(net).items():
@@ -137,7 +137,7 @@ def test_a_checkpoint_of_another_backbone_is_refused(tmp_path: Path, name: str) 
     kernel = one.variables[0]
     assert f"{path} [{kernel.path}]: weights of another net" in str(said.value)
     assert f"expected {tuple(kernel.shape)}; got {two.variables[0].shape}" in str(said.value)
-    assert f"BACKBONE={name}" in str(said.value)
+    assert f"a run of the net {name}" in str(said.value)
     assert all(
         np.array_equal(a, b) for a, b in zip(before.values(), held(one).values(), strict=True)
     )

@@ -187,8 +187,8 @@ def heard(mixed: bool) -> tuple[np.ndarray, np.ndarray, Objective, np.ndarray]:
 def test_mixed_sounds_have_labels_and_weights_mixed_alike() -> None:
     parts, found, objective, logits = heard(mixed=True)
     assert ((parts > 0.05) & (parts < 0.95)).all(1).sum() > 10
-    assert objective.weights[1] > 2 * objective.weights[0]
-    wanted = (parts @ objective.weights) * entropy(parts, logits)
+    assert objective.labels.weights[1] > 2 * objective.labels.weights[0]
+    wanted = (parts @ objective.labels.weights) * entropy(parts, logits)
     np.testing.assert_allclose(found, wanted, rtol=2e-3)
 
 
@@ -196,7 +196,7 @@ def test_only_the_mixed_variant_mixes() -> None:
     parts, found, objective, logits = heard(mixed=False)
     own = np.eye(2)[np.arange(64) % 2]
     np.testing.assert_allclose(parts, own, atol=1e-6)
-    wanted = (own @ objective.weights) * entropy(own, logits)
+    wanted = (own @ objective.labels.weights) * entropy(own, logits)
     np.testing.assert_allclose(found, wanted, rtol=1e-5)
 
 
@@ -245,7 +245,7 @@ def test_accuracy_is_that_of_the_whole_net() -> None:
 @pytest.mark.parametrize("counts", [[80, 15, 5], [7, 7, 7], [60, 40, 0]])
 @pytest.mark.parametrize("balance", [0.0, 0.5, 1.0])
 def test_classes_weigh_1_on_average_and_rare_ones_more(counts: list[int], balance: float) -> None:
-    weights = Objective(replace(PLAIN, balance=balance), recipe(), counts, mixed=False).weights
+    weights = Objective(replace(PLAIN, balance=balance), recipe(), counts, mixed=False).labels.weights
     labels = np.repeat(np.arange(3), counts)
     assert weights[labels].mean() == pytest.approx(1, abs=1e-6)
     assert np.isfinite(weights).all()

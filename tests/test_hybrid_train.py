@@ -66,7 +66,7 @@ def planned(
     root: Path, profile: Profile | None = None, *, recipe: str = NAME, folds: int = 0,
     ablation: bool = True, ceiling: int = 0, name: str = "a",
 ) -> list[Any]:  # fmt: skip
-    plan, _ = train.planned(root, recipe, profile or small(), folds, ablation, ceiling, name)
+    plan, *_ = train.planned(root, recipe, profile or small(), folds, ablation, ceiling, name)
     return list(plan)
 
 
@@ -111,7 +111,7 @@ def test_any_run_knows_all_that_it_was_trained_with(
 
 
 def test_a_plan_comes_with_the_key_of_its_shards(shards: Path, index: Index) -> None:
-    _, key = train.planned(shards, NAME, small(), 0, True, 0, "a")
+    *_, key = train.planned(shards, NAME, small(), 0, True, 0, "a")
     assert key == index.key
 
 
@@ -204,7 +204,7 @@ def test_a_variant_is_given_what_its_branches_need(
 def test_classes_are_weighed_by_the_training_part(handed: Any, index: Index) -> None:
     held = parts(index, None)
     counts = np.bincount(held.told["label"][held.train])
-    weights = handed("", replace(small(), balance=1.0))["objective"].weights
+    weights = handed("", replace(small(), balance=1.0))["objective"].labels.weights
     assert weights[1] / weights[0] == pytest.approx(counts[0] / counts[1], rel=1e-5)
     if counts[0] == counts[1]:
         assert np.array_equal(weights, [1, 1])

@@ -321,7 +321,7 @@ def test_help_tells_every_option_and_its_variable(name: str) -> None:
 
 @pytest.mark.parametrize(("recipe", "said"), [
     (NAME, "those of the last layer among them\n"),
-    (FEW, "; its last layer has 4 classes: that of 2 is fresh\n"),
+    (FEW, "; its last layer has 4 answers: that of 2 is fresh\n"),
 ])  # fmt: skip
 def test_another_run_is_where_it_begins(artifacts: Path, recipe: str, said: str) -> None:
     weights = Checkpoints(folder(artifacts, "b")).best()

@@ -384,7 +384,7 @@ def test_with_other_tags_the_last_layer_is_fresh_and_the_rest_equal(
     made = handed(train.configuration(few, SMALL, run))["net"]()
     assert made.get_layer("logits").get_weights()[0].shape == (tagging.KNOWN, 2)
     assert differing(made, run) == {"logits"}
-    assert "its last layer has 4 classes: that of 2 is fresh" in capsys.readouterr().err
+    assert "its last layer has 4 answers: that of 2 is fresh" in capsys.readouterr().err
     keras.utils.set_random_seed(SMALL.settings.seed)
     fresh_one = train.net_of(train.configuration(few, SMALL))
     for mine, other in zip(*(n.get_layer("logits").get_weights() for n in (made, fresh_one)),

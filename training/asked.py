@@ -53,6 +53,14 @@ def recipes(text: str) -> list[str]:
     return list(dict.fromkeys(map(_name, given)))
 
 
+def one_recipe(text: str, variable: str = "RECIPE") -> str:
+    """The only one of a list of recipes."""
+    names = recipes(text)
+    if len(names) != 1:
+        raise Changed("one recipe at a time", variable, "one name", text)
+    return names[0]
+
+
 def _name(word: str) -> str:
     if not word.endswith(".toml"):
         return word

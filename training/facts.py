@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
+from training import durable
+
 LIBRARIES = ("numpy", "torch", "tensorflow", "tensorflow-cpu", "keras")
 # What does not change the weights: it may differ when a run goes on, and is not in its name.
 FREE = {"save_steps", "save_seconds", "log_steps", "loader_threads", "device", "ablation"}
@@ -20,6 +22,11 @@ def signed(facts: Mapping[str, Any]) -> dict[str, Any]:
     """What a run's weights depend on, as dotted keys."""
     named = {k: facts[k] for k in ("model", "config", "data", "setup") if k in facts}
     return {k: v for k, v in _flat(named).items() if k.rpartition(".")[2] not in FREE}
+
+
+def called(facts: Mapping[str, Any], ranks: int = 1) -> str:
+    """The name of a run that nobody named: after what determines it."""
+    return durable.digest([signed(json.loads(durable.dump_json(facts))), ranks])[:8]
 
 
 def _flat(value: Mapping[str, Any], before: str = "") -> dict[str, Any]:

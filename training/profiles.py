@@ -23,7 +23,9 @@ def named(profiles: Mapping[str, P], name: str) -> P:
     return profiles[name]
 
 
-def asked(settings: Settings, epochs: int = 0, budget: str = "", seed: int = 0) -> Settings:
+def asked(
+    settings: Settings, epochs: int | None = None, budget: str = "", seed: int = 0
+) -> Settings:
     """A profile's settings with what a person asked for."""
     if not 0 <= seed < SEEDS:
         raise Changed("out of range", "SEED", f"0 to {SEEDS - 1}", seed)

@@ -22,7 +22,7 @@ import click
 from training import durable
 from training.data.index import DataError
 from training.errors import Changed, Damaged, RunError
-from training.facts import differences, signed, versions
+from training.facts import called, differences, signed, versions
 
 SCHEMA = 1
 LONGEST = 80  # characters of a value in a message
@@ -134,7 +134,7 @@ def opened(
     """
     facts = {"schema": SCHEMA, "model": model, "config": dict(config), "data": dict(data)}
     facts = json.loads(durable.dump_json(facts))  # what a file can hold: lists for tuples
-    name = name or durable.digest([signed(facts), ranks])[:8]
+    name = name or called(facts, ranks)
     for word in (model, name):
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", word):
             raise Changed("not a name for a run", got=repr(word), do="use letters, digits, . _ -")

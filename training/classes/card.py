@@ -4,7 +4,7 @@ Reads and writes nothing: it is given what a run holds and returns Markdown.
 """
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from training.cards import Facts, configuration, data_grid, files, measured, versions
 from training.classes.summary import Summary, confusions, ordered
@@ -14,12 +14,12 @@ SMALL = 30  # test clips of a class, below which its numbers are rough
 WEAK = 0.5  # F1, below which a class is not known
 CONFUSED = 0.1  # of a class' clips, from which a confusion is told
 NAMED = 5
+LONG = ("mean", "deviation", "classes", "heard")  # keys of a configuration, told elsewhere
 OFF = 0.05  # expected calibration error, from which probabilities are not to be taken at their word
 
 
 def card(
     about: str,
-    long: Sequence[str],
     facts: Facts,
     told: Mapping[str, Summary],
     name: str,
@@ -29,11 +29,11 @@ def card(
 ) -> str:
     """`MODEL.md` of the run `name` of any kind of classifier.
 
-    `about` is what it is, `long` keys of its configuration that are told elsewhere, `facts` its
-    config.json, `told` recipe -> summary of its evaluation, `exports` what `export` returned,
-    `counts` recipe -> the index's counts, `day` of the card (today).
+    `about` is what it is, `facts` its config.json, `told` recipe -> summary of its evaluation,
+    `exports` what `export` returned, `counts` recipe -> the index's counts, `day` of the card
+    (today).
     """
-    config = {key: value for key, value in facts["config"].items() if key not in long}
+    config = {key: value for key, value in facts["config"].items() if key not in LONG}
     parts = [
         about,
         _use(name, exports),

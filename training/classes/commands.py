@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from training.asked import checkpoint_step, recipes, words
+from training.asked import checkpoint_step, one_recipe, words
 from training.engine.quiet import tensorflow
 from training.errors import Changed, RunError
 from training.options import of_runs, option
@@ -51,13 +51,11 @@ def _evaluate(model: str, kind: Told) -> click.Command:
     @option("--on", envvar="ON", default="", help="A recipe. [default: the one it was trained on]")
     def evaluate(artifacts: str, run: str, on: str) -> None:
         """Measure the first run beside the others that are named, and beside baselines."""
-        root, names = Path(artifacts), recipes(on)
-        if len(names) > 1:
-            raise Changed("one recipe at a time", "ON", "one name", on)
+        root, on = Path(artifacts), one_recipe(on, "ON") if on else ""
         tensorflow()
         from training.classes.report import evaluation
 
-        print(evaluation(kind(), sets(root, run, model), root, *names))
+        print(evaluation(kind(), sets(root, run, model), root, on))
 
     return evaluate
 

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from training.asked import recipes, words
+from training.asked import one_recipe, words
 from training.classes import commands
 from training.classifier import MODEL
 from training.classifier.profiles import BACKBONES, PROFILES, chosen
 from training.engine.quiet import tensorflow
-from training.errors import Changed
 from training.options import artifacts as artifacts_option
 from training.options import of_folds, of_runs, of_training, option
 from training.run import main
@@ -57,15 +56,13 @@ def train_command(
     artifacts: str, recipe: str, run: str, weights: str, teacher: str, folds: int, **asked: Any
 ) -> None:
     """Train, then measure on the test split, or on all folds."""
-    root, names = Path(artifacts), recipes(recipe)
-    if len(names) != 1:
-        raise Changed("one recipe at a time", "RECIPE", "one name", recipe)
-    profile = chosen(asked.pop("profile"), **{**asked, "epochs": asked["epochs"] or 0})
+    root, recipe = Path(artifacts), one_recipe(recipe)
+    profile = chosen(asked.pop("profile"), **asked)
     tensorflow()
     from training.classes import course
     from training.classifier.train import planned
 
-    plan, key = planned(root, names[0], profile, words(teacher), weights, folds)
+    plan, key = planned(root, recipe, profile, words(teacher), weights, folds)
     course.begun(kind(), root, plan, run, key)
 
 

@@ -17,7 +17,6 @@ ABOUT = {
     "mobilenetv3": "Keras' MobileNetV3 Large",
     "efficientnetv2-b0": "Keras' EfficientNetV2-B0",
 }
-LONG = ("mean", "deviation", "classes", "heard")  # keys of a configuration, told elsewhere
 
 
 def card(
@@ -39,4 +38,4 @@ def card(
         f"{rate} Hz at a time, as log-mel spectra.{shared.costs(told)}\n\n"
         f"Classes: {', '.join(config['classes'])}."
     )
-    return shared.card(about, LONG, facts, told, name, exports, counts or {}, day)
+    return shared.card(about, facts, told, name, exports, counts or {}, day)

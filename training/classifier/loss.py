@@ -1,16 +1,16 @@
 """What a classifier learns from: cross-entropy with labels, and with a teacher's answers.
 
-Reads and writes nothing. Does: changes the examples of a step, asks the net, weighs classes and
-teacher.
+Reads and writes nothing. Does: changes the examples of a step, asks the net, weighs labels against
+the teacher.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
+from training.classes.loss import Labels, right
 from training.classifier.profiles import Profile
 from training.classifier.teacher import TEACHER
 from training.engine.keras_learner import Batch
@@ -24,27 +24,20 @@ class Objective:
         self, profile: Profile, features: str, recipe: Mapping[str, Any], counts: Sequence[int]
     ) -> None:
         """`counts` of the training examples of each class."""
-        self.profile, self.features, self.count = profile, features, len(counts)
+        self.profile, self.features = profile, features
         self.changes = changes(profile.augment, recipe["features"][features])
-        weights = np.maximum(counts, 1.0) ** -profile.balance  # a class may have no examples
-        average = np.average(weights, weights=counts)
-        self.weights = (weights / average).astype(np.float32)  # 1 on average
+        self.labels = Labels(counts, profile.balance, profile.smoothing)
 
     def __call__(
         self, net: keras.Model, batch: Batch, seed: tf.Tensor
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        batch = dict(batch)
-        batch["weight"] = tf.gather(self.weights, batch["label"])
-        batch["label"] = tf.one_hot(batch["label"], self.count)
+        batch = self.labels.given(batch)
         targets = [name for name in ("label", "weight", TEACHER) if name in batch]
         batch = augment(batch, seed, self.changes, self.features, targets)
         logits = net(batch[self.features], training=True)
-        spread = self.profile.smoothing
-        wanted = (1 - spread) * batch["label"] + spread / self.count
-        loss = tf.nn.softmax_cross_entropy_with_logits(wanted, logits)
+        loss = self.labels.entropy(batch["label"], logits)
         if TEACHER in batch:
             part = self.profile.distil
             theirs = tf.nn.softmax_cross_entropy_with_logits(batch[TEACHER], logits)
             loss = (1 - part) * loss + part * theirs
-        right = tf.equal(tf.argmax(logits, -1), tf.argmax(batch["label"], -1))
-        return batch["weight"] * loss, {"accuracy": tf.cast(right, tf.float32)}
+        return batch["weight"] * loss, {"accuracy": right(batch["label"], logits)}

@@ -83,7 +83,7 @@ def chosen(
     *,
     backbone: str = "",
     augment: bool = True,
-    epochs: int = 0,
+    epochs: int | None = None,
     budget: str = "",
     seed: int = 0,
 ) -> Profile:

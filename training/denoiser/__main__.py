@@ -47,7 +47,6 @@ def cli() -> None:
 def train_command(artifacts: str, recipe: str, run: str, **asked: Any) -> None:
     """Train, then measure on the test split."""
     root = Path(artifacts)
-    asked["epochs"] = asked["epochs"] or 0
     init = asked.pop("init")
     profile = chosen(asked.pop("profile"), init=bool(init), **asked)
     config = configuration(root, recipes(recipe), profile, init)

@@ -80,7 +80,7 @@ def chosen(
     name: str,
     *,
     arch: str = "",
-    epochs: int = 0,
+    epochs: int | None = None,
     budget: str = "",
     seed: int = 0,
     init: bool = False,

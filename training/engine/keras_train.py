@@ -19,11 +19,11 @@ from training.engine.keras_fit import Result
 from training.engine.keras_learner import given
 from training.engine.keras_ranks import Ranks, joined, place
 from training.errors import Changed, Damaged, RunError
+from training.facts import called
 from training.run import Run, cores, opened, read_config
 
 Config = Mapping[str, Any]
-# Trains to the end; the run is None on all processes but the first. The ranks come with it, as no
-# tensor may be made before threads are fixed.
+# Trains to the end; the run is None on all processes but the first.
 Work = Callable[[Run | None, Ranks], Result]
 
 
@@ -79,23 +79,27 @@ def train(
 ) -> tuple[Path, Result] | None:
     """Train to the end, from wherever the run is; None on all processes but the first.
 
-    `begun` finds what cannot be trained from before there is a run.
+    `begun` finds what cannot be trained from before there is a run; it may compute already.
     """
     index = load_index(artifacts / config["recipe"])
-    work = begun(index)
     if place()[0]:
-        work(None, joined(cores()))
+        ranks = joined(cores())
+        begun(index)(None, ranks)
         return None
-    runs = artifacts / "runs" / model
+    data, runs = {index.name: index.key}, artifacts / "runs" / model
+    name = name or called({"model": model, "config": config, "data": data})
     known = set(runs.glob("*/config.json"))
-    if (before := runs / name) / "config.json" in known:
-        of_its_shards(read_config(before), index)  # or each number that follows from them is named
-    with opened(artifacts, model, config, {index.name: index.key}, name=name) as run:
+    before = read_config(runs / name) if runs / name / "config.json" in known else None
+    if before:
+        of_its_shards(before, index)  # or each number that follows from them is named
+    ranks = joined(before["setup"]["threads"] if before else cores())
+    work = begun(index)
+    with opened(artifacts, model, config, data, name=name) as run:
         if checkpoint >= 0:
             Checkpoints(run.folder).go_back(checkpoint)
             run.mark("unfinished")
         try:
-            return run.folder, work(run, joined(run.threads))
+            return run.folder, work(run, ranks)
         except (Changed, Damaged, DataError):  # its name stays free for what can be begun
             if run.folder / "config.json" not in known and not Checkpoints(run.folder).all():
                 shutil.rmtree(run.folder)

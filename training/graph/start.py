@@ -1,6 +1,6 @@
 """Weights that a fresh net begins with, from a file of this machine.
 
-Reads: a checkpoint of a classifier, or the HDF5 file in which Keras' releases keep the weights of
+Reads: a checkpoint of a run, or the HDF5 file in which Keras' releases keep the weights of
 one of their nets for images (https://github.com/keras-team/keras, applications/). Does: finds every
 weight of the net's body in it, with its shape, or refuses; sums the first layer's kernel over the
 colours, which is what a picture without colours does to it. Writes nothing, and asks no network.
@@ -42,7 +42,7 @@ def begun(net: keras.Model, path: str, key: str) -> str:
     elif data.startswith(HDF5):
         found, told = _of_keras(net, data, where)
     else:
-        wanted = "a checkpoint of a classifier, or Keras' weights of a net as .h5"
+        wanted = "a checkpoint of a run, or Keras' weights of a net as .h5"
         raise Changed("no file of weights", where, wanted, "another file")
     for variable, array in found:
         if not np.isfinite(array).all():
@@ -86,11 +86,11 @@ def _ours(net: keras.Model, data: bytes, where: Path) -> tuple[Found, str]:
     except (KeyError, TypeError, AttributeError) as error:
         raise Changed("no checkpoint of a net", where, do="name a checkpoint of a run") from error
     names, found, last = list(variables(net)), [], ", those of the last layer among them"
-    do = f"name a checkpoint of BACKBONE={net.name.replace('_', '-')}"
+    do = f"name a checkpoint of a run of the net {net.name.replace('_', '-')}"
     for layer, place, variable in _learnt(net):
         array, shape = held.get(names[place]), tuple(variable.shape)
         if layer == LAST and array is not None and array.shape[-1] != shape[-1]:
-            last = f"; its last layer has {array.shape[-1]} classes: that of {shape[-1]} is fresh"
+            last = f"; its last layer has {array.shape[-1]} answers: that of {shape[-1]} is fresh"
         elif array is None or array.shape != shape:
             got = "none" if array is None else array.shape
             raise Changed("weights of another net", f"{where} [{variable.path}]", shape, got, do)

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from training.asked import recipes, size
+from training.asked import one_recipe, size
 from training.classes import commands
 from training.engine.quiet import tensorflow
-from training.errors import Changed
 from training.hybrid import MODEL
 from training.hybrid.profiles import NETS, PROFILES, chosen
 from training.options import artifacts as artifacts_option
@@ -57,17 +56,15 @@ def train_command(
     artifacts: str, recipe: str, run: str, folds: int, ablation: bool, max_ram: str, **asked: Any
 ) -> None:
     """Train, with what shows what each part is worth, then measure."""
-    root, names = Path(artifacts), recipes(recipe)
-    if len(names) != 1:
-        raise Changed("one recipe at a time", "RECIPE", "one name", recipe)
-    profile = chosen(asked.pop("profile"), **{**asked, "epochs": asked["epochs"] or 0})
+    root, recipe = Path(artifacts), one_recipe(recipe)
+    profile = chosen(asked.pop("profile"), **asked)
     ceiling = size(max_ram) if max_ram else 0
     tensorflow()
     from training.classes import course
     from training.hybrid.train import planned
 
-    plan, key = planned(root, names[0], profile, folds, ablation, ceiling, run)
-    course.begun(kind(), root, plan, run, key)
+    plan, name, key = planned(root, recipe, profile, folds, ablation, ceiling, run)
+    course.begun(kind(), root, plan, name, key)
 
 
 def resume(folder: Path, checkpoint: str = "") -> None:

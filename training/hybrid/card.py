@@ -11,8 +11,6 @@ from training.classes.summary import Summary
 from training.hybrid.ablation import WORDS, ablation
 from training.hybrid.profiles import VARIANTS
 
-LONG = ("mean", "deviation", "classes", "heard")  # keys of a configuration, told elsewhere
-
 
 def card(
     facts: Facts,
@@ -37,4 +35,4 @@ def card(
     for recipe, one in told.items():
         more = ablation(one)
         about += f"\n\nOn {recipe}:\n\n```\n{more}\n```" if more else ""
-    return shared.card(about, LONG, facts, told, name, exports, counts or {}, day)
+    return shared.card(about, facts, told, name, exports, counts or {}, day)

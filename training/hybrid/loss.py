@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
+from training.classes.loss import Labels, right
 from training.engine.keras_learner import Batch
 from training.graph.vector import Vector
 from training.graph.waves import Changes, changed
@@ -24,23 +24,19 @@ class Objective:
         self, profile: Profile, recipe: Mapping[str, Any], counts: Sequence[int], mixed: bool
     ) -> None:
         """`counts` of the training examples of each class."""
-        self.profile, self.count, self.rate = profile, len(counts), recipe["audio"]["rate"]
+        self.profile, self.rate = profile, recipe["audio"]["rate"]
         self.changes, self.front = None, None
         if profile.augment is not None:
             asked = dict(profile.augment) if mixed else {**profile.augment, "mix": 0.0}
             snr = asked.get("noise_snr")
             self.changes = Changes(**asked | ({"noise_snr": tuple(snr)} if snr else {}))
             self.front = Vector(recipe, "vector")
-        weights = np.maximum(counts, 1.0) ** -profile.balance  # a class may have no examples
-        average = np.average(weights, weights=counts)
-        self.weights = (weights / average).astype(np.float32)  # 1 on average
+        self.labels = Labels(counts, profile.balance, profile.smoothing)
 
     def __call__(
         self, net: keras.Model, batch: Batch, seed: tf.Tensor
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        batch = dict(batch)
-        batch["weight"] = tf.gather(self.weights, batch["label"])
-        batch["label"] = tf.one_hot(batch["label"], self.count)
+        batch = self.labels.given(batch)
         names = [given.name for given in net.inputs]
         if self.changes is not None and self.front is not None:
             batch = changed(batch, seed, self.changes, self.rate, targets=("label", "weight"))
@@ -49,13 +45,7 @@ class Objective:
         found = net([batch[name] for name in names], training=True)
         logits, *own = found if isinstance(found, list) else [found]
         part = self.profile.alone if own else 0.0
-        loss = (1 - part) * self._entropy(batch["label"], logits)
+        loss = (1 - part) * self.labels.entropy(batch["label"], logits)
         for each in own:
-            loss += part / len(own) * self._entropy(batch["label"], each)
-        right = tf.equal(tf.argmax(logits, -1), tf.argmax(batch["label"], -1))
-        return batch["weight"] * loss, {"accuracy": tf.cast(right, tf.float32)}
-
-    def _entropy(self, label: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        spread = self.profile.smoothing
-        wanted = (1 - spread) * label + spread / self.count
-        return tf.nn.softmax_cross_entropy_with_logits(wanted, logits)
+            loss += part / len(own) * self.labels.entropy(batch["label"], each)
+        return batch["weight"] * loss, {"accuracy": right(batch["label"], logits)}

@@ -21,6 +21,7 @@ from training.engine import keras_train, memory
 from training.engine.keras_fit import Result, fit
 from training.engine.keras_ranks import Ranks, joined, replicas
 from training.engine.keras_train import Config, Trained, Work, adamw
+from training.facts import called
 from training.hybrid import MODEL, views
 from training.hybrid.loss import Objective
 from training.hybrid.net import answering, make_net
@@ -34,16 +35,19 @@ Fold = tuple[int, int] | None
 
 def planned(
     root: Path, recipe: str, profile: Profile, folds: int, ablation: bool, ceiling: int, name: str
-) -> tuple[list[Planned], str]:
+) -> tuple[list[Planned], str, str]:
     """The runs to train on a recipe's own splits, or on each fold, with the variants that show what
-    each part is worth; and the key of its index."""
+    each part is worth; what they are called; and the key of its index."""
     index = load_index(root / recipe)
     each: list[Fold] = [(k + 1, folds) for k in range(folds)] or [None]
     config = configuration(index, profile, ablation=ablation)
     plan = [one for fold in each for one in variants(config, fold)]
+    # Not after the parts, which follow from what memory is free.
+    data = {index.name: index.key}
+    name = name or called({"model": MODEL, "config": plan[-1].config, "data": data})
     there = [root / "runs" / MODEL / f"{name}{one.end}" for one in plan]
     more = {"parts": _parts(plan[-1].config, index, ceiling, there)}
-    return [one._replace(config={**one.config, **more}) for one in plan], index.key
+    return [one._replace(config={**one.config, **more}) for one in plan], name, index.key
 
 
 def variants(config: Config, fold: Fold) -> list[Planned]:

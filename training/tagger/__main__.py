@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from training.asked import checkpoint_step, recipes, words
+from training.asked import checkpoint_step, one_recipe, words
 from training.engine.quiet import tensorflow
 from training.errors import Changed
 from training.options import artifacts as artifacts_option
@@ -41,20 +41,16 @@ def cli() -> None:
 @of_training
 def train_command(artifacts: str, recipe: str, run: str, init: str, **asked: Any) -> None:
     """Train, then measure on the test split."""
-    root, names = Path(artifacts), recipes(recipe)
-    if len(names) != 1:
-        raise Changed("one recipe at a time", "RECIPE", "one name", recipe)
+    root, recipe = Path(artifacts), one_recipe(recipe)
     start = named(root, init, MODEL) if init else None
     if start is not None:  # its net, unless another is asked for, which is refused by name
         asked["net"] = asked["net"] or read_config(start)["config"]["net"]
-    profile = chosen(
-        asked.pop("profile"), init=bool(init), **{**asked, "epochs": asked["epochs"] or 0}
-    )
+    profile = chosen(asked.pop("profile"), init=bool(init), **asked)
     tensorflow()
     from training.data.index import load_index
     from training.tagger.train import configuration
 
-    _trained(root, configuration(load_index(root / names[0]), profile, start), run)
+    _trained(root, configuration(load_index(root / recipe), profile, start), run)
 
 
 def resume(folder: Path, checkpoint: str = "") -> None:
@@ -94,13 +90,11 @@ def import_command(artifacts: str) -> None:
 @option("--on", envvar="ON", default="", help="A recipe. [default: the one it was trained on]")
 def evaluate_command(artifacts: str, run: str, on: str) -> None:
     """Measure the first run beside the others that are named, and beside baselines."""
-    root, names = Path(artifacts), recipes(on)
-    if len(names) > 1:
-        raise Changed("one recipe at a time", "ON", "one name", on)
+    root, on = Path(artifacts), one_recipe(on, "ON") if on else ""
     tensorflow()
     from training.tagger.report import evaluation
 
-    print(evaluation(_folders(root, run), root, *names))
+    print(evaluation(_folders(root, run), root, on))
 
 
 @cli.command("analyze")

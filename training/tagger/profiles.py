@@ -79,7 +79,7 @@ def chosen(
     *,
     net: str = "",
     augment: bool = True,
-    epochs: int = 0,
+    epochs: int | None = None,
     budget: str = "",
     seed: int = 0,
     init: bool = False,

@@ -9,9 +9,8 @@ A run that has no words for a recipe's tags, as the published weights may, does 
 a logistic regression learns the tags from what its net knows of each patch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -31,7 +30,7 @@ from training.tagger.baselines import MFCC, OFTEN, linear, often
 from training.tagger.card import card
 from training.tagger.summary import Summary, save, summary
 from training.tagger.table import table
-from training.tagger.train import Part, best, usable
+from training.tagger.train import Part, best, hears, usable
 
 PANELS = (LOSS, Panel("pr_auc", "PR-AUC"), Panel("roc_auc", "ROC-AUC"), RATE)
 LEARNT = " + LR"  # after the name of a run whose net is learnt from
@@ -77,21 +76,11 @@ def _index(folders: Sequence[Path], artifacts: Path, on: str) -> Index:
     usable(index)
     for folder, fact in zip(folders, facts, strict=True):
         config = fact["config"]
-        if _heard(config["heard"], config["features"]) != _heard(index.recipe, config["features"]):
+        if hears(config["heard"], config["features"]) != hears(index.recipe, config["features"]):
             what, there = "a tagger of other features", f"those of {index.name}"
             raise Changed(what, index.folder, there, f"those of {config['heard']['name']}")
         report.warn(fact, folder.name, index)
     return index
-
-
-KEYS = ("n_fft", "hop", "mels", "win", "fmin", "fmax", "scale", "norm", "log", "c")
-
-
-def _heard(recipe: Mapping[str, Any], field: str) -> list[Any]:
-    """What makes the numbers that a net sees, as a recipe has it."""
-    window = {name: recipe["window"][name] for name in ("samples", "edges")}
-    feature = recipe["features"].get(field) or {}
-    return [recipe["audio"]["rate"], window, [feature.get(key) for key in KEYS]]
 
 
 def _columns(one: Trained, index: Index) -> list[int]:

@@ -71,12 +71,25 @@ def usable(index: Index) -> None:
 def _started(config: Mapping[str, Any], init: Path) -> dict[str, Any]:
     """What follows from starting from another run: its weights want what it normalised with."""
     other, best = read_config(init)["config"], Checkpoints(init).best()
+    do = "name a run of the same net and recipe"
     for key in ("net", "shape"):
         if other[key] != config[key]:
-            do = "name a run of the same net and recipe"
             raise Changed(f"a start of another {key}", init, config[key], other[key], do)
+    ours, theirs = (hears(one["heard"], one["features"]) for one in (config, other))
+    if ours != theirs:
+        raise Changed("a start that hears otherwise", init, ours, theirs, do)
     start = [str(best.resolve()), hash_of(best)]
     return {"start": start, "mean": other["mean"], "deviation": other["deviation"]}
+
+
+KEYS = ("n_fft", "hop", "mels", "win", "fmin", "fmax", "scale", "norm", "log", "c")
+
+
+def hears(recipe: Mapping[str, Any], field: str) -> list[Any]:
+    """What makes the numbers that a net sees, as a recipe has it."""
+    window = {name: recipe["window"][name] for name in ("samples", "edges")}
+    feature = recipe["features"].get(field) or {}
+    return [recipe["audio"]["rate"], window, [feature.get(key) for key in KEYS]]
 
 
 def best(folder: Path) -> Trained:
