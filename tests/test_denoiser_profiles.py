@@ -18,13 +18,13 @@ from training.data.mixing import Online  # noqa: E402
 from training.denoiser.loss import LOSSES  # noqa: E402
 from training.denoiser.net import ARCHS  # noqa: E402
 from training.denoiser.profiles import (  # noqa: E402
-    INIT_SCALE,
     PROFILES,
     Profile,
     chosen,
     profile_of,
 )
 from training.errors import Changed  # noqa: E402
+from training.profiles import INIT_SCALE
 
 
 @pytest.mark.parametrize("name", PROFILES)

@@ -245,7 +245,9 @@ def test_accuracy_is_that_of_the_whole_net() -> None:
 @pytest.mark.parametrize("counts", [[80, 15, 5], [7, 7, 7], [60, 40, 0]])
 @pytest.mark.parametrize("balance", [0.0, 0.5, 1.0])
 def test_classes_weigh_1_on_average_and_rare_ones_more(counts: list[int], balance: float) -> None:
-    weights = Objective(replace(PLAIN, balance=balance), recipe(), counts, mixed=False).labels.weights
+    weights = Objective(
+        replace(PLAIN, balance=balance), recipe(), counts, mixed=False
+    ).labels.weights
     labels = np.repeat(np.arange(3), counts)
     assert weights[labels].mean() == pytest.approx(1, abs=1e-6)
     assert np.isfinite(weights).all()

@@ -16,9 +16,9 @@ import pytest
 from tests import corpus
 from training import durable
 from training.errors import Changed
+from training.profiles import INIT_SCALE
 from training.tagger.profiles import (
     CHANGES,
-    INIT_SCALE,
     NETS,
     PROFILES,
     Profile,

@@ -12,6 +12,7 @@ from training.asked import seconds
 from training.engine.settings import Settings
 from training.errors import Changed
 
+INIT_SCALE = 0.2  # of the rate, for a net that was trained before
 SEEDS = 1 << 32  # what NumPy's older generator, which Keras seeds, has
 
 P = TypeVar("P")
@@ -33,6 +34,30 @@ def asked(
     if budget:
         more["budget"] = seconds(budget)
     return replace(settings, seed=seed, **more)
+
+
+def chosen(
+    profiles: Mapping[str, P],
+    name: str,
+    *,
+    augment: bool = True,
+    epochs: int | None = None,
+    budget: str = "",
+    seed: int = 0,
+    init: bool = False,
+    **more: str,
+) -> P:
+    """A profile with what a person asked for beside it; what is empty in `more` stays. `init`: it
+    starts from another run's weights."""
+    profile: Any = named(profiles, name)
+    settings = asked(profile.settings, epochs, budget, seed)
+    if init:
+        settings = replace(settings, rate=settings.rate * INIT_SCALE)
+    changed: dict[str, Any] = {field: value for field, value in more.items() if value}
+    if not augment:
+        changed["augment"] = None
+    found: P = replace(profile, settings=settings, **changed)
+    return found
 
 
 def kept(profile: Any) -> dict[str, Any]:

@@ -6,11 +6,13 @@ that a run keeps, and back. Needs no TensorFlow.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+from training import profiles
 from training.engine.settings import Settings
 from training.errors import Changed
-from training.profiles import asked, back, kept, named
+from training.profiles import back, kept
 
 BACKBONES = ("cnn", "cnn-small", "mn", "mn-small", "mobilenetv3", "efficientnetv2-b0")
 # The numbers of training.graph.augment.Augment that do not follow from the recipe.
@@ -78,17 +80,5 @@ PROFILES = {
 }  # fmt: skip
 
 
-def chosen(
-    name: str,
-    *,
-    backbone: str = "",
-    augment: bool = True,
-    epochs: int | None = None,
-    budget: str = "",
-    seed: int = 0,
-) -> Profile:
-    """A profile with what a person asked for beside it."""
-    profile = named(PROFILES, name)
-    settings = asked(profile.settings, epochs, budget, seed)
-    profile = profile if augment else replace(profile, augment=None)
-    return replace(profile, backbone=backbone or profile.backbone, settings=settings)
+# A profile by its name, with what a person asked for beside it.
+chosen = partial(profiles.chosen, PROFILES)

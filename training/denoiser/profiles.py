@@ -6,17 +6,18 @@ that a run keeps, and back.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+from training import profiles
 from training.data.mixing import Online
 from training.denoiser.loss import LOSSES
 from training.denoiser.net import ARCHS
 from training.engine.settings import Settings
 from training.errors import Changed
-from training.profiles import asked, back, kept, named
+from training.profiles import back, kept
 
 OPTIMIZERS = ("adam", "adamw")
-INIT_SCALE = 0.2  # of the rate, for a net that was trained before
 
 
 @dataclass(frozen=True)
@@ -76,18 +77,5 @@ PROFILES = {
 }  # fmt: skip
 
 
-def chosen(
-    name: str,
-    *,
-    arch: str = "",
-    epochs: int | None = None,
-    budget: str = "",
-    seed: int = 0,
-    init: bool = False,
-) -> Profile:
-    """A profile with what a person asked for beside it."""
-    profile = named(PROFILES, name)
-    settings = asked(profile.settings, epochs, budget, seed)
-    if init:
-        settings = replace(settings, rate=settings.rate * INIT_SCALE)
-    return replace(profile, arch=arch or profile.arch, settings=settings)
+# A profile by its name, with what a person asked for beside it.
+chosen = partial(profiles.chosen, PROFILES)

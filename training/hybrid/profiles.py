@@ -6,11 +6,13 @@ that a run keeps, and back. Needs no TensorFlow.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+from training import profiles
 from training.engine.settings import Settings
 from training.errors import Changed
-from training.profiles import asked, back, kept, named
+from training.profiles import back, kept
 
 NETS = ("hybrid", "hybrid-small")
 # What is added to a run's name -> which branches its net has, and whether examples are mixed. The
@@ -89,17 +91,5 @@ PROFILES = {
 }  # fmt: skip
 
 
-def chosen(
-    name: str,
-    *,
-    net: str = "",
-    augment: bool = True,
-    epochs: int | None = None,
-    budget: str = "",
-    seed: int = 0,
-) -> Profile:
-    """A profile with what a person asked for beside it."""
-    profile = named(PROFILES, name)
-    settings = asked(profile.settings, epochs, budget, seed)
-    profile = profile if augment else replace(profile, augment=None)
-    return replace(profile, net=net or profile.net, settings=settings)
+# A profile by its name, with what a person asked for beside it.
+chosen = partial(profiles.chosen, PROFILES)

@@ -6,14 +6,15 @@ that a run keeps, and back. Needs no TensorFlow.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+from training import profiles
 from training.engine.settings import Settings
 from training.errors import Changed
-from training.profiles import asked, back, kept, named
+from training.profiles import back, kept
 
 NETS = ("musicnn", "musicnn-small")
-INIT_SCALE = 0.2  # of the rate, for a net that was trained before
 # The numbers of training.graph.augment.Augment that do not follow from the recipe.
 CHANGES = ("roll", "gain", "mixup", "time_masks", "time_width", "mel_masks", "mel_width")
 
@@ -74,20 +75,5 @@ PROFILES = {
 }  # fmt: skip
 
 
-def chosen(
-    name: str,
-    *,
-    net: str = "",
-    augment: bool = True,
-    epochs: int | None = None,
-    budget: str = "",
-    seed: int = 0,
-    init: bool = False,
-) -> Profile:
-    """A profile with what a person asked for beside it."""
-    profile = named(PROFILES, name)
-    settings = asked(profile.settings, epochs, budget, seed)
-    if init:
-        settings = replace(settings, rate=settings.rate * INIT_SCALE)
-    profile = profile if augment else replace(profile, augment=None)
-    return replace(profile, net=net or profile.net, settings=settings)
+# A profile by its name, with what a person asked for beside it.
+chosen = partial(profiles.chosen, PROFILES)
