@@ -4,7 +4,7 @@ Reads the environment variables that `make` sets; writes nothing. Does: names ea
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import click
 
@@ -18,6 +18,22 @@ def of_runs(command: Callable[..., None]) -> Callable[..., None]:
     """What every command that works on trained runs asks for."""
     run = option("--run", envvar="RUN", default="", help="Names. [default: the last one]")
     return artifacts(run(command))
+
+
+def of_model(
+    recipe: str, profiles: Iterable[str], told: str = "A name or a .toml file."
+) -> Callable[..., Callable[..., None]]:
+    """What every command that trains asks for first, with its model's defaults."""
+    names = ", ".join(profiles)
+
+    def asked(command: Callable[..., None]) -> Callable[..., None]:
+        given = option("--recipe", envvar="RECIPE", default=recipe, show_default=True, help=told)
+        profile = option(
+            "--profile", envvar="PROFILE", default="demo", show_default=True, help=f"{names}."
+        )
+        return artifacts(given(profile(command)))
+
+    return asked
 
 
 def of_training(command: Callable[..., None]) -> Callable[..., None]:

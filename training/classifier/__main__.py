@@ -18,8 +18,7 @@ from training.classes import commands
 from training.classifier import MODEL
 from training.classifier.profiles import BACKBONES, PROFILES, chosen
 from training.engine.quiet import tensorflow
-from training.options import artifacts as artifacts_option
-from training.options import of_folds, of_runs, of_training, option
+from training.options import of_folds, of_model, of_runs, of_training, option
 from training.run import main
 
 if TYPE_CHECKING:
@@ -41,11 +40,7 @@ commands.added(cli, MODEL, kind)
 
 
 @cli.command("train")
-@artifacts_option
-@option("--recipe", envvar="RECIPE", default="noise-classifier", show_default=True)
-@option(
-    "--profile", envvar="PROFILE", default="demo", show_default=True, help=", ".join(PROFILES) + "."
-)
+@of_model("noise-classifier", PROFILES)
 @option("--backbone", envvar="BACKBONE", default="", help=", ".join(BACKBONES) + ".")
 @option("--weights", envvar="WEIGHTS", default="", help="A file of weights to start from.")
 @option("--teacher", envvar="TEACHER", default="", help="Files of make teacher, or runs.")

@@ -18,8 +18,7 @@ from training.denoiser.profiles import PROFILES, chosen
 from training.denoiser.train import MODEL, Trained, configuration, train, trained
 from training.engine.torch_ranks import joined
 from training.errors import Changed
-from training.options import artifacts as artifacts_option
-from training.options import of_runs, of_training, option
+from training.options import of_model, of_runs, of_training, option
 from training.run import main, read_config, say
 from training.runs import last_opened, named
 
@@ -30,16 +29,10 @@ def cli() -> None:
 
 
 @cli.command("train")
-@artifacts_option
-@option(
-    "--recipe",
-    envvar="RECIPE",
-    default="denoise-speech-snr",
-    show_default=True,
-    help="Names or .toml files, separated by commas: several make one model for all.",
-)
-@option(
-    "--profile", envvar="PROFILE", default="demo", show_default=True, help=", ".join(PROFILES) + "."
+@of_model(
+    "denoise-speech-snr",
+    PROFILES,
+    "Names or .toml files, separated by commas: several make one model for all.",
 )
 @option("--arch", envvar="ARCH", default="", help="unet, unet-small, spec or spec-large.")
 @of_training

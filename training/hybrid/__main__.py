@@ -18,8 +18,7 @@ from training.classes import commands
 from training.engine.quiet import tensorflow
 from training.hybrid import MODEL
 from training.hybrid.profiles import NETS, PROFILES, chosen
-from training.options import artifacts as artifacts_option
-from training.options import of_folds, of_training, option
+from training.options import of_folds, of_model, of_training, option
 from training.run import main
 
 if TYPE_CHECKING:
@@ -41,11 +40,7 @@ commands.added(cli, MODEL, kind)
 
 
 @cli.command("train")
-@artifacts_option
-@option("--recipe", envvar="RECIPE", default="hybrid", show_default=True)
-@option(
-    "--profile", envvar="PROFILE", default="demo", show_default=True, help=", ".join(PROFILES) + "."
-)
+@of_model("hybrid", PROFILES)
 @option("--net", envvar="NET", default="", help=", ".join(NETS) + ".")
 @option("--augment/--no-augment", envvar="AUGMENT", default=True, help="Sound changed anew.")
 @option("--ablation/--no-ablation", envvar="ABLATION", default=True, help="And its variants.")

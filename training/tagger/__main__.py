@@ -17,7 +17,7 @@ from training.asked import checkpoint_step, one_recipe, words
 from training.engine.quiet import tensorflow
 from training.errors import Changed
 from training.options import artifacts as artifacts_option
-from training.options import of_runs, of_training, option
+from training.options import of_model, of_runs, of_training, option
 from training.run import cores, main, read_config, say
 from training.runs import last_opened, named
 from training.tagger import MODEL
@@ -30,11 +30,7 @@ def cli() -> None:
 
 
 @cli.command("train")
-@artifacts_option
-@option("--recipe", envvar="RECIPE", default="musicnn", show_default=True)
-@option(
-    "--profile", envvar="PROFILE", default="demo", show_default=True, help=", ".join(PROFILES) + "."
-)
+@of_model("musicnn", PROFILES)
 @option("--net", envvar="NET", default="", help=", ".join(NETS) + ".")
 @option("--init", envvar="INIT", default="", help="A run to start from.")
 @option("--augment/--no-augment", envvar="AUGMENT", default=True, help="Patches changed anew.")
