@@ -5,6 +5,7 @@ ARTIFACTS. Does: turns them into one Request. Writes: the demo corpus while ther
 """
 
 import functools
+import math
 import os
 import re
 from collections.abc import Callable
@@ -42,10 +43,12 @@ class _Bytes(click.ParamType):
     name = "size"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> int:
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", str(value).strip().lower())
-        if not found:
+        text = str(value).strip().lower()
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])i?)?b?", text)
+        told = float(found[1]) * 1024 ** " kmgt".index(found[2] or " ") if found else 0.0
+        if not 1 <= told < math.inf:
             self.fail(f"{value!r} is no size; say 4GB or 800MB", param, ctx)
-        return int(float(found[1]) * 1024 ** " kmgt".index(found[2] or " "))
+        return int(told)
 
 
 class _Whole(click.IntRange):

@@ -100,7 +100,9 @@ def test_sizes(text: str, size: int) -> None:
     assert request._Bytes().convert(text, None, None) == size
 
 
-@pytest.mark.parametrize("text", ["lots", "4 XB", "-1GB", "", "1e9", "GB", "4G B"])
+@pytest.mark.parametrize(
+    "text", ["lots", "4 XB", "-1GB", "", "1e9", "GB", "4G B", "0", "0.4", "15i", "9" * 400]
+)
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(click.BadParameter, match="is no size; say 4GB or 800MB"):
         request._Bytes().convert(text, None, None)

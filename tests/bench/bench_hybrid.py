@@ -2,7 +2,7 @@
 
 Reads and writes a temporary folder. Does: makes shards of raw windows, a tenth of the 8,700 clips
 that such programs were seen to fail on with 15 GB, and measures each way in a process of its own.
-Streaming takes the same for ten times as much; the other ways take ten times as much.
+What the other ways take grows with the data; ours takes a buffer and batches in work.
 """
 
 import json
