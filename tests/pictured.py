@@ -1,8 +1,10 @@
-"""What is looked for in pictures: points of lines, words that lie on each other.
+"""What is looked for in pictures: points of lines, words and legends that lie on something, size.
 
-Reads figures; writes nothing.
+Reads figures and files; writes nothing.
 """
 
+import struct
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,23 @@ from training.pictures import DPI
 
 def points(line: Any) -> list[tuple[float, float]]:
     return [(float(x), float(y)) for x, y in np.array(line.get_data()).T]
+
+
+def assert_png(path: Path, least: int = 1) -> None:
+    """A picture that is so many dots wide at least."""
+    data = path.read_bytes()
+    assert data.startswith(b"\x89PNG")
+    assert struct.unpack(">I", data[16:20])[0] >= least
+
+
+def assert_legend_covers_nothing(figure: Any) -> None:
+    """It lies inside the picture, and on no panel."""
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    assert not any(box.overlaps(axes.get_window_extent()) for axes in figure.axes)
+    assert figure.bbox.contains(box.x0, box.y0)
+    assert figure.bbox.contains(box.x1, box.y1)
 
 
 def assert_apart(figure: Any) -> None:

@@ -1,6 +1,5 @@
 """Pictures of a classifier: what is drawn where, and nothing on anything else."""
 
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from tests.classified import ANSWERS, NAMES, large, told  # noqa: E402
-from tests.pictured import assert_apart  # noqa: E402
+from tests.pictured import assert_apart, assert_legend_covers_nothing, assert_png  # noqa: E402
 from training.classes import plots  # noqa: E402
 
 
@@ -84,9 +83,7 @@ def test_classes_from_best_to_worst_beside_the_best_baseline() -> None:
 def test_files(kind: str, least: int, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     getattr(plots, kind)(told(folds=2), path)
-    data = path.read_bytes()
-    assert data.startswith(b"\x89PNG")
-    assert struct.unpack(">I", data[16:20])[0] >= least
+    assert_png(path, least)
     assert [found.name for found in tmp_path.iterdir()] == ["a.png"]
 
 
@@ -99,9 +96,4 @@ def test_no_words_lie_on_each_other(size: int) -> None:
 
 def test_legends_cover_no_bars() -> None:
     for figure in (plots.calibration_figure(told()), plots.classes_figure(told())):
-        figure.draw_without_rendering()
-        (legend,) = figure.legends
-        box = legend.get_window_extent()
-        assert not any(box.overlaps(axes.get_window_extent()) for axes in figure.axes)
-        assert figure.bbox.contains(box.x0, box.y0)
-        assert figure.bbox.contains(box.x1, box.y1)
+        assert_legend_covers_nothing(figure)

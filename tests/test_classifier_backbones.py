@@ -1,9 +1,6 @@
 """The classifier's nets: size, what goes in and comes out, same weights every time, one step."""
 
-import contextlib
 import functools
-import socket
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,8 +9,9 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 
 import keras  # noqa: E402
-from tensorflow.python.framework import config  # noqa: E402
 
+from tests import netted  # noqa: E402
+from tests.netted import _deterministic, _float32, _no_network  # noqa: E402, F401
 from training.classifier import backbones  # noqa: E402
 from training.classifier.backbones import BACKBONES, make_net  # noqa: E402
 from training.errors import Changed  # noqa: E402
@@ -25,23 +23,6 @@ SHAPE = (63, 64)
 RNG = np.random.default_rng(0)
 MEAN = RNG.uniform(-60, -20, SHAPE[1])
 DEVIATION = RNG.uniform(5, 15, SHAPE[1])
-
-
-@pytest.fixture(autouse=True)
-def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("a net asked the network")
-
-    for name in ("connect", "connect_ex", "sendto"):
-        monkeypatch.setattr(socket.socket, name, refuse, raising=False)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    monkeypatch.setattr(socket, "create_connection", refuse)
-
-
-@pytest.fixture(autouse=True)
-def _float32() -> Any:
-    yield
-    keras.mixed_precision.set_global_policy("float32")
 
 
 def features(batch: int, shape: tuple[int, int] = SHAPE) -> np.ndarray:
@@ -62,64 +43,29 @@ def standing(name: str, classes: int = 5) -> Any:
     return built(name, classes=classes)
 
 
-@contextlib.contextmanager
-def left_as_it_was(net: Any) -> Iterator[None]:
-    before = [v.numpy() for v in net.variables]
-    yield
-    for variable, value in zip(net.variables, before, strict=True):
-        variable.assign(value)
-
-
-def gradients(net: Any, x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
-    with tf.GradientTape() as tape:
-        given = net(x, training=True)
-        losses = keras.losses.sparse_categorical_crossentropy(y, given, from_logits=True)
-        loss = tf.reduce_mean(losses)
-    return [np.asarray(g) for g in tape.gradient(loss, [v.value for v in net.trainable_variables])]
-
-
 @pytest.mark.parametrize("name", BACKBONES)
 def test_the_same_seed_gives_the_same_net(name: str) -> None:
-    one, other = standing(name), built(name)
-    for a, b in zip(one.variables, other.variables, strict=True):
-        assert np.array_equal(a, b), a.path
-    paths = [v.path for v in one.trainable_variables]
-    assert paths == [v.path for v in other.trainable_variables]
-    assert len(set(paths)) == len(paths)
-
-
-@pytest.fixture
-def _deterministic() -> Any:
-    tf.config.experimental.enable_op_determinism()  # an op that has no such way of working raises
-    yield
-    config.disable_op_determinism()
+    netted.assert_same(standing(name), lambda: built(name))
 
 
 @pytest.mark.usefixtures("_deterministic")
 @pytest.mark.parametrize("name", BACKBONES)
 def test_every_weight_learns_and_no_op_is_of_its_own_mind(name: str) -> None:
-    x, y = features(3), np.arange(3)
-    net = standing(name)
+    def loss(found: Any) -> Any:
+        losses = keras.losses.sparse_categorical_crossentropy(np.arange(3), found, from_logits=True)
+        return tf.reduce_mean(losses)
+
+    x, net = features(3), standing(name)
     given = net(x, training=False)
     assert given.shape == (3, 5)
     assert given.dtype == tf.float32
     assert np.isfinite(given).all()
-    with left_as_it_was(net):
-        found = gradients(net, x, y)
-    assert all(np.isfinite(g).all() for g in found)
-    silent = [v.path for v, g in zip(net.trainable_variables, found, strict=True) if not np.any(g)]
-    assert len(silent) <= 0.02 * len(found), silent  # a narrow relu may rest; no layer hangs loose
-    if name in AGAIN:
-        with left_as_it_was(net):
-            again = gradients(net, x, y)
-        assert all(np.array_equal(a, b) for a, b in zip(found, again, strict=True))
+    # A narrow relu may rest; no layer hangs loose.
+    netted.assert_learns(net, x, loss, rest=0.02, again=name in AGAIN)
 
 
 def test_another_seed_gives_other_weights() -> None:
-    one, other = standing("mn-small"), built("mn-small", seed=1)
-    kernels = [v for v in one.trainable_variables if v.path.endswith("kernel")]
-    others = [v for v in other.trainable_variables if v.path.endswith("kernel")]
-    assert not any(np.array_equal(a, b) for a, b in zip(kernels, others, strict=True))
+    netted.assert_others(standing("mn-small"), built("mn-small", seed=1))
 
 
 @pytest.mark.parametrize(
@@ -179,37 +125,19 @@ def test_a_band_that_never_moved_is_not_blown_up() -> None:
 )
 def test_logits_and_weights_stay_float32_in_mixed_precision(name: str, policy: str) -> None:
     keras.mixed_precision.set_global_policy(policy)
-    net = built(name)
-    given = net(features(2), training=False)
-    assert given.dtype == tf.float32
-    assert np.isfinite(given).all()
-    assert {v.dtype for v in net.trainable_variables} == {"float32"}
-    assert {x.compute_dtype for x in net.layers if x.name in ("normalised", "logits")} == {
-        "float32"
-    }
-    convs = [x for x in net.layers if isinstance(x, keras.layers.Conv2D)]
-    assert {x.compute_dtype for x in convs} == {policy.removeprefix("mixed_")}
+    netted.assert_mixed(built(name), features(2), policy)
 
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_batch_statistics_are_taken_over_all_replicas(name: str) -> None:
-    norms = [x for x in standing(name).layers if isinstance(x, keras.layers.BatchNormalization)]
-    assert norms
-    assert all(x.synchronized and x.momentum == blocks.MOMENTUM for x in norms)
+    assert netted.assert_norms_over_all(standing(name))
 
 
 @pytest.mark.parametrize("name", ["mn-small", "efficientnetv2-b0"])
 def test_what_dropout_draws_next_is_a_variable(name: str) -> None:
     net = standing(name)
     drops = [x for x in net.layers if isinstance(x, keras.layers.Dropout) and x.rate]
-    states = [v for v in net.non_trainable_variables if "seed_generator_state" in v.path]
-    assert len(states) >= len(drops) >= 1
-    x = features(2)
-    with left_as_it_was(net):
-        first = np.asarray(net(x, training=True))
-        assert not np.array_equal(net(x, training=True), first)
-    with left_as_it_was(net):
-        assert np.array_equal(net(x, training=True), first)
+    assert netted.assert_draws_are_kept(net, features(2)) >= len(drops) >= 1
 
 
 def test_depthwise_kernels_start_as_large_as_their_inputs_need() -> None:

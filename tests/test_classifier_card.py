@@ -1,43 +1,21 @@
 """The card of a classifier: true to what it is given, and its example is the exports' own."""
 
 import copy
-import re
-import subprocess
-import sys
 from typing import Any
 
+from tests import carded
 from tests.classified import ANSWERS, NAMES, large, told
 from training.classes.table import table
 from training.classifier.card import ABOUT, card
 from training.classifier.profiles import BACKBONES
-from training.graph.usage import usage
 
-FACTS: dict[str, Any] = {
-    "model": "classifier",
-    "config": {
-        "backbone": "mn", "batch": 32, "augment": {"mixup": 0.3}, "settings": {"epochs": 40},
-        "recipe": "mine", "classes": list(NAMES), "fold": None, "teachers": [],
-        "mean": [-40.0] * 128, "deviation": [10.0] * 128,
-        "heard": {"audio": {"rate": 22050}, "window": {"samples": 66048}},
-    },
-    "data": {"mine": "0123456789abcdef" * 4},
-    "setup": {"threads": 2, "ranks": 1},
-    "versions": {"keras": "3.15.0", "python": "3.11.7"},
-}  # fmt: skip
-ROW = {"input": "wave", "int8": False, "bytes": 3_912_000, "ms": 4.25, "difference": 2.4e-07,
-       "score": 0.93, "drop": 0.0, "agreement": 1.0}  # fmt: skip
-EXPORTS = {
-    "names": list(NAMES), "measure": "accuracy", "rate": 22050, "samples": 66048, "pad": "repeat",
-    "exports": [
-        {**ROW, "file": "model-audio.tflite"},
-        {**ROW, "file": "model-audio-int8.tflite", "int8": True, "bytes": 1_204_000, "drop": 0.005},
-    ],
-}  # fmt: skip
-COUNTS = {"mine": {"examples": {"train": 420, "valid": 60, "test": 120}}}
-
-
-def section(text: str, name: str) -> str:
-    return text.split(f"## {name}\n")[1].split("\n## ")[0]
+FACTS = carded.facts("classifier", {
+    "backbone": "mn", "batch": 32, "augment": {"mixup": 0.3}, "settings": {"epochs": 40},
+    "recipe": "mine", "classes": list(NAMES), "fold": None, "teachers": [],
+    "mean": [-40.0] * 128, "deviation": [10.0] * 128,
+    "heard": carded.heard(22050, 66048),
+})  # fmt: skip
+EXPORTS = carded.exports(NAMES, "accuracy", 22050, 66048, (3_912_000, 1_204_000), ms=4.25)
 
 
 def test_every_net_is_known() -> None:
@@ -45,56 +23,47 @@ def test_every_net_is_known() -> None:
 
 
 def limits(one: Any) -> str:
-    return section(card(FACTS, {"mine": one}, "b7"), "Limits")
+    return carded.section(card(FACTS, {"mine": one}, "b7"), "Limits")
 
 
 def test_what_it_is_and_how_it_is_used() -> None:
     one = told(costs={"b7": {"parameters": 982_000.0, "ms": 7.42}})
     text = card(FACTS, {"mine": one}, "b7", EXPORTS)
-    first = text.split("\n## ")[0]
+    first = carded.opening(text)
     assert first.startswith("# Noise classifier `b7`\n")
     assert "which of 3 kinds of sound a recording is: `mn`, a net of inverted residuals" in first
     assert "3.0 s at 22050 Hz at a time" in first
     assert "0.982 M parameters; a clip takes one core 7.4 ms." in first
     assert "Classes: alarm, rain, wind.\n" in first + "\n"
-    use = section(text, "Use")
-    assert "    make classify RUN=b7 IN=sound.wav" in use
-    assert "| `model-audio.tflite` | wave | 3.91 | 4.2 | 2e-07 | none |" in use
-    assert "| `model-audio-int8.tflite` | wave | 1.20 | 4.2 | 2e-07 | 0.5 points |" in use
-    assert f"```python\n{usage(EXPORTS).rstrip()}\n```" in use
+    carded.assert_usage_told(
+        text, "make classify RUN=b7 IN=sound.wav", EXPORTS, ("3.91 | 4.2", "1.20 | 4.2")
+    )
 
 
 def test_without_exports_it_says_how_to_get_them() -> None:
-    use = section(card(FACTS, {}, "b7"), "Use")
-    assert "`make export RUN=b7`" in use
-    assert "python" not in use
-    plain = {**EXPORTS, "exports": [{**ROW, "file": "model.tflite"}]}
-    assert "python" not in section(card(FACTS, {}, "b7", plain), "Use")
+    carded.assert_export_is_asked_for(card(FACTS, {}, "b7"))
+    plain = {**EXPORTS, "exports": [{**EXPORTS["exports"][0], "file": "model.tflite"}]}
+    assert "python" not in carded.section(card(FACTS, {}, "b7", plain), "Use")
 
 
 def test_data_and_configuration() -> None:
-    text = card(FACTS, {"mine": told()}, "b7", counts=COUNTS)
-    data = section(text, "Data")
+    text = card(FACTS, {"mine": told()}, "b7", counts=carded.COUNTS)
+    data = carded.section(text, "Data")
     assert "| `mine` | `0123456789abcdef` | 420 | 60 | 120 | 12 clips, 6 groups |" in data
     assert "nothing of the same source" not in data
     assert "nor anything of the same source" in data
     assert "fold" not in data
-    held = section(text, "Configuration")
-    lines = [line for line in held.splitlines() if line]
-    assert lines == [
+    assert carded.listed(text) == [
         "- `backbone`: mn", "- `batch`: 32", "- `augment.mixup`: 0.3", "- `settings.epochs`: 40",
         "- `recipe`: mine", "- `fold`: off", "- `teachers`: none",
     ]  # fmt: skip
     fold = copy.deepcopy(FACTS)
     fold["config"]["fold"] = [2, 5]
-    assert "This is fold 2 of 5" in section(card(fold, {}, "b7"), "Data")
+    assert "This is fold 2 of 5" in carded.section(card(fold, {}, "b7"), "Data")
 
 
 def test_measurements_are_the_table_itself() -> None:
-    one = told()
-    text = section(card(FACTS, {"mine": one}, "b7"), "Measured")
-    assert f"### mine\n\n```\n{table(one).rstrip()}\n```" in text
-    assert "`make evaluate`" in section(card(FACTS, {}, "b7"), "Measured")
+    carded.assert_measured(card, FACTS, told(), table)
 
 
 def test_limits_name_what_it_is_bad_at() -> None:
@@ -143,16 +112,10 @@ def test_a_mistake_is_told_where_it_is_no_accident() -> None:
 
 
 def test_it_is_written_where_there_is_no_tensorflow() -> None:
-    code = (
-        "import sys; sys.modules.update(dict.fromkeys(('tensorflow', 'keras', 'matplotlib')))\n"
-        "import training.classifier.card, training.classes.plots, training.history"
+    carded.assert_read_without_tensorflow(
+        "training.classifier.card", "training.classes.plots", "training.history"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
 
 
 def test_versions_and_day() -> None:
-    text = section(card(FACTS, {}, "b7", day="2001-02-03"), "Versions")
-    assert "Run `b7`: processes 1, threads 2; keras 3.15.0, python 3.11.7. " in text
-    assert text.endswith("Card of 2001-02-03.\n")
-    assert re.search(r"Card of 20\d\d-\d\d-\d\d\.", card(FACTS, {}, "b7"))
+    carded.assert_versions_and_day(card, FACTS)

@@ -17,7 +17,7 @@ tf = pytest.importorskip("tensorflow")
 
 import keras  # noqa: E402
 
-from tests import classifying, corpus, here  # noqa: E402
+from tests import balanced, classifying, corpus, here  # noqa: E402
 from tests.classifying import ANSWERS, NAME, fresh  # noqa: E402
 from tests.smallest import tiny  # noqa: E402
 from training.classes.parts import parts  # noqa: E402
@@ -90,16 +90,12 @@ def losses(profile: Profile, one: dict[str, Any], counts: list[int]) -> np.ndarr
     return np.asarray(objective(first, one, SEED)[0])  # type: ignore[arg-type]
 
 
-def entropy(wanted: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    return -(wanted * scipy.special.log_softmax(logits.astype(np.float64), -1)).sum(-1)
-
-
 def test_cross_entropy_and_how_many_are_right() -> None:
     one = batch()
     objective = Objective(PLAIN, "logmel", RECIPE, [5, 5, 5])
     found, more = objective(first, one, SEED)  # type: ignore[arg-type]
     logits, labels = one["logmel"].numpy()[:, 0], one["label"].numpy()
-    np.testing.assert_allclose(found, entropy(np.eye(3)[labels], logits), rtol=1e-5)
+    np.testing.assert_allclose(found, balanced.entropy(np.eye(3)[labels], logits), rtol=1e-5)
     assert list(more) == ["accuracy"]
     assert np.array_equal(more["accuracy"], logits.argmax(-1) == labels)
     assert 0 < np.mean(more["accuracy"]) < 1
@@ -110,7 +106,9 @@ def test_smoothing_spreads_a_part_over_all_classes(part: float) -> None:
     one = batch()
     wanted = np.eye(3)[one["label"]] * (1 - part) + part / 3
     found = losses(replace(PLAIN, smoothing=part), one, [5, 5, 5])
-    np.testing.assert_allclose(found, entropy(wanted, one["logmel"].numpy()[:, 0]), rtol=1e-5)
+    np.testing.assert_allclose(
+        found, balanced.entropy(wanted, one["logmel"].numpy()[:, 0]), rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("part", [0.0, 0.9, 1.0])
@@ -120,24 +118,22 @@ def test_a_teacher_has_its_part_of_the_loss(part: float) -> None:
     found = losses(replace(PLAIN, distil=part, smoothing=0.1), one | {TEACHER: theirs}, [5, 5, 5])
     wanted = np.eye(3)[one["label"]] * 0.9 + 0.1 / 3
     mixed = (1 - part) * wanted + part * theirs  # cross-entropy is linear in what is wanted
-    np.testing.assert_allclose(found, entropy(mixed, one["logmel"].numpy()[:, 0]), rtol=1e-5)
+    np.testing.assert_allclose(
+        found, balanced.entropy(mixed, one["logmel"].numpy()[:, 0]), rtol=1e-5
+    )
 
 
-@pytest.mark.parametrize("counts", [[80, 15, 5], [7, 7, 7], [60, 40, 0]])
-@pytest.mark.parametrize("balance", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("counts", balanced.COUNTS)
+@pytest.mark.parametrize("balance", balanced.BALANCES)
 def test_classes_weigh_1_on_average_and_rare_ones_more(counts: list[int], balance: float) -> None:
     weights = Objective(replace(PLAIN, balance=balance), "logmel", RECIPE, counts).labels.weights
-    labels = np.repeat(np.arange(3), counts)
-    assert weights[labels].mean() == pytest.approx(1, abs=1e-6)
-    assert np.isfinite(weights).all()
-    most, next_ = counts[:2]
-    assert weights[1] / weights[0] == pytest.approx((most / next_) ** balance, rel=1e-5)
+    balanced.assert_weights(weights, counts, balance)
 
 
 def test_the_weight_of_a_class_is_that_of_its_loss() -> None:
     one = batch()
     plain, weighed = (losses(replace(PLAIN, balance=b), one, [90, 9, 1]) for b in (0.0, 1.0))
-    np.testing.assert_allclose(weighed / plain, [100 / 3 / c for c in (90, 9, 1)] * 2, rtol=1e-5)
+    balanced.assert_rare_ones_count_more(plain, weighed)
 
 
 def test_mixed_examples_have_mixed_labels_weights_and_teachers() -> None:
@@ -162,7 +158,7 @@ def test_mixed_examples_have_mixed_labels_weights_and_teachers() -> None:
     )
     weight = (1 - part) * objective.labels.weights[0] + part * objective.labels.weights[1]
     logits = np.stack([part, 3 * part], 1)
-    np.testing.assert_allclose(found, weight * entropy(wanted, logits), rtol=1e-4)
+    np.testing.assert_allclose(found, weight * balanced.entropy(wanted, logits), rtol=1e-4)
 
 
 def test_examples_are_changed_by_the_seed_and_as_the_recipe_has_its_logarithm() -> None:

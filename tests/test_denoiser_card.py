@@ -13,23 +13,17 @@ import soundfile
 
 torch = pytest.importorskip("torch")
 
+from tests import carded  # noqa: E402
 from training.denoiser.card import card  # noqa: E402
 from training.denoiser.export import export  # noqa: E402
 from training.denoiser.spec import SpecNet  # noqa: E402
 from training.denoiser.summary import summary  # noqa: E402
 from training.denoiser.table import table  # noqa: E402
 
-KEY = "0123456789abcdef" * 4
-FACTS = {
-    "model": "denoiser",
-    "config": {
-        "arch": "spec-large", "rate": 16000, "recipes": ["mine"], "loss": "composite-sdr",
-        "online": {"speed": [0.8, 1.25]}, "settings": {"epochs": 40, "clip": None, "seed": 0},
-    },
-    "data": {"mine": KEY},
-    "setup": {"threads": 2, "ranks": 1},
-    "versions": {"torch": "2.13.0", "python": "3.11.7"},
-}  # fmt: skip
+FACTS = carded.facts("denoiser", {
+    "arch": "spec-large", "rate": 16000, "recipes": ["mine"], "loss": "composite-sdr",
+    "online": {"speed": [0.8, 1.25]}, "settings": {"epochs": 40, "clip": None, "seed": 0},
+}, torch="2.13.0")  # fmt: skip
 EXPORTS = {
     "rate": 16000,
     "left_out": [],
@@ -60,27 +54,21 @@ def measured(unit: str = "dB", ours: tuple[float, float] = (3.0, -1.0)) -> Any:
     return summary(rows)
 
 
-def section(text: str, name: str) -> str:
-    return text.split(f"## {name}\n")[1].split("\n## ")[0]
-
-
 def test_what_it_is_and_how_it_is_used() -> None:
     text = card(FACTS, {"mine": measured()}, "b7", EXPORTS)
-    first = text.split("\n## ")[0]
+    first = carded.opening(text)
     assert first.startswith("# Denoiser `b7`\n")
     assert "`spec-large`, a recurrent network" in first
     assert "16000 Hz" in first
     assert "0.668 M parameters; a second of sound takes one core 0.015 s." in first
-    use = section(text, "Use")
+    use = carded.section(text, "Use")
     assert "    make denoise RUN=b7 IN=noisy.wav OUT=clean.wav" in use
     assert "| `model.torchscript.pt` | 5.3 | 0 | 22.1 |" in use
     assert "| `model.onnx` | 1.2 | 1e-06 | 13.8 |" in use
 
 
 def test_without_exports_it_says_how_to_get_them() -> None:
-    use = section(card(FACTS, {}, "b7"), "Use")
-    assert "`make export RUN=b7`" in use
-    assert "onnxruntime" not in use
+    carded.assert_export_is_asked_for(card(FACTS, {}, "b7"))
     script = {**EXPORTS, "exports": EXPORTS["exports"][:1]}  # type: ignore[index]
     assert "onnxruntime" not in card(FACTS, {}, "b7", script)
 
@@ -109,36 +97,33 @@ def test_its_example_runs(tmp_path: Path) -> None:
 
 def test_data_and_configuration() -> None:
     text = card(FACTS, {"mine": measured()}, "b7", counts=COUNTS)
-    data = section(text, "Data")
+    data = carded.section(text, "Data")
     assert "| `mine` | `0123456789abcdef` | 420 | 175 | 95 | 4 mixtures, 2 groups |" in data
     assert "No speaker, source or noise recording of the test split is in the others" in data
     assert "Noise was mixed anew" in data
     stored = {**FACTS, "config": {**FACTS["config"], "online": None}}  # type: ignore[dict-item]
     assert "Noise was mixed anew" not in card(stored, {}, "b7")
     assert "| `mine` | `0123456789abcdef` | - | - | - | - |" in card(FACTS, {}, "b7")
-    held = section(text, "Configuration")
+    held = carded.section(text, "Configuration")
     for line in ("`arch`: spec-large", "`online.speed`: 0.8, 1.25", "`settings.clip`: off",
                  "`settings.seed`: 0", "`recipes`: mine"):  # fmt: skip
         assert f"- {line}\n" in held + "\n"
 
 
 def test_measurements_are_the_table_itself() -> None:
-    told = measured()
-    text = section(card(FACTS, {"mine": told}, "b7"), "Measured")
-    assert f"### mine\n\n```\n{table(told).rstrip()}\n```" in text
-    assert "`make evaluate`" in section(card(FACTS, {}, "b7"), "Measured")
+    carded.assert_measured(card, FACTS, measured(), table)
 
 
 def test_limits_tell_what_it_harms() -> None:
-    text = section(card(FACTS, {"mine": measured()}, "b7"), "Limits")
+    text = carded.section(card(FACTS, {"mine": measured()}, "b7"), "Limits")
     assert "above 8000 Hz is left out" in text
     assert "mine: clean input comes out at an SI-SDR of 29.1 dB (median), 27.2 dB at worst." in text
     assert "worst 5 % of the mixtures gain -1.0 dB" in text
     assert "worse than doing nothing: babble at 10 dB (-1.0 dB)." in text
     assert "more SI-SDR on average comes of: DTLN.\n" in text + "\n"
-    sigma = section(card(FACTS, {"mine": measured("deviation")}, "b7"), "Limits")
+    sigma = carded.section(card(FACTS, {"mine": measured("deviation")}, "b7"), "Limits")
     assert "babble at 10 (-1.0 dB)" in sigma
-    bad = section(card(FACTS, {"mine": measured(ours=(-1.0, -0.04))}, "b7"), "Limits")
+    bad = carded.section(card(FACTS, {"mine": measured(ours=(-1.0, -0.04))}, "b7"), "Limits")
     assert "average comes of: doing nothing, DTLN, gate.\n" in bad + "\n"
     assert "worse than doing nothing: white at 5 dB (-1.0 dB).\n" in bad
 
@@ -155,14 +140,11 @@ def test_what_was_not_measured_is_left_out() -> None:
     for gap in told["ahead"].values():
         gap["gain"]["mean"] = None
     text = card(FACTS, {"mine": told}, "b7")
-    assert "mine:" not in section(text, "Limits")
-    assert "parameters" not in text.split("\n## ")[0]
+    assert "mine:" not in carded.section(text, "Limits")
+    assert "parameters" not in carded.opening(text)
     alone = {**told, "ours": None, "ahead": {}}
-    assert "mine:" not in section(card(FACTS, {"mine": alone}, "b7"), "Limits")
+    assert "mine:" not in carded.section(card(FACTS, {"mine": alone}, "b7"), "Limits")
 
 
 def test_versions_and_day() -> None:
-    text = section(card(FACTS, {}, "b7", day="2001-02-03"), "Versions")
-    assert "Run `b7`: processes 1, threads 2; python 3.11.7, torch 2.13.0. " in text
-    assert text.endswith("Card of 2001-02-03.\n")
-    assert re.search(r"Card of 20\d\d-\d\d-\d\d\.", card(FACTS, {}, "b7"))
+    carded.assert_versions_and_day(card, FACTS, "python 3.11.7, torch 2.13.0")

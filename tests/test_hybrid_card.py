@@ -11,40 +11,21 @@ import pytest
 
 pytest.importorskip("tensorflow")  # which views are made with
 
+from tests import carded  # noqa: E402
 from tests.classified import ANSWERS, NAMES, told  # noqa: E402
 from training.classes.table import table  # noqa: E402
-from training.graph.usage import usage  # noqa: E402
 from training.hybrid.ablation import ablation  # noqa: E402
 from training.hybrid.card import card  # noqa: E402
 
-FACTS: dict[str, Any] = {
-    "model": "hybrid",
-    "config": {
-        "net": "hybrid-small", "batch": 32, "alone": 0.3, "augment": {"crop": 0.5, "mix": 0.5},
-        "settings": {"epochs": 60}, "recipe": "mine", "classes": list(NAMES), "fold": None,
-        "variant": "", "ablation": True, "parts": 2, "samples": 66048,
-        "mean": [0.5] * 92, "deviation": [0.25] * 92,
-        "heard": {"audio": {"rate": 22050}, "window": {"samples": 66048}},
-    },
-    "data": {"mine": "0123456789abcdef" * 4},
-    "setup": {"threads": 2, "ranks": 1},
-    "versions": {"keras": "3.15.0", "python": "3.11.7"},
-}  # fmt: skip
-ROW = {"input": "wave", "int8": False, "bytes": 912_000, "ms": 14.25, "difference": 2.4e-07,
-       "score": 0.93, "drop": 0.0, "agreement": 1.0}  # fmt: skip
-EXPORTS = {
-    "names": list(NAMES), "measure": "accuracy", "rate": 22050, "samples": 66048, "pad": "repeat",
-    "exports": [
-        {**ROW, "file": "model-audio.tflite"},
-        {**ROW, "file": "model-audio-int8.tflite", "int8": True, "bytes": 304_000, "drop": 0.005},
-    ],
-}  # fmt: skip
-COUNTS = {"mine": {"examples": {"train": 420, "valid": 60, "test": 120}}}
+FACTS = carded.facts("hybrid", {
+    "net": "hybrid-small", "batch": 32, "alone": 0.3, "augment": {"crop": 0.5, "mix": 0.5},
+    "settings": {"epochs": 60}, "recipe": "mine", "classes": list(NAMES), "fold": None,
+    "variant": "", "ablation": True, "parts": 2, "samples": 66048,
+    "mean": [0.5] * 92, "deviation": [0.25] * 92,
+    "heard": carded.heard(22050, 66048),
+})  # fmt: skip
+EXPORTS = carded.exports(NAMES, "accuracy", 22050, 66048, (912_000, 304_000), ms=14.25)
 PARTS = ("b7", "b7, 2 views", "b7, 10 views", "b7-raw", "b7-features", "b7-unmixed")
-
-
-def section(text: str, name: str) -> str:
-    return text.split(f"## {name}\n")[1].split("\n## ")[0]
 
 
 def whole(**more: Any) -> Any:
@@ -62,17 +43,15 @@ def of(**changes: Any) -> dict[str, Any]:
 def test_what_it_is_and_how_it_is_used() -> None:
     one = whole(costs={"b7": {"parameters": 191_000.0, "ms": 7.42}})
     text = card(FACTS, {"mine": one}, "b7", EXPORTS)
-    first = text.split("\n## ")[0]
+    first = carded.opening(text)
     assert first.startswith("# Hybrid classifier `b7`\n")
     assert "which of 3 kinds of sound a recording is: `hybrid-small`, fused, mixed." in first
     assert "It hears 3.0 s at 22050 Hz at a time, as samples and as a vector of 92" in first
     assert "handcrafted numbers. 0.191 M parameters; a clip takes one core 7.4 ms.\n" in first
     assert "Classes: alarm, rain, wind.\n" in first
-    use = section(text, "Use")
-    assert "    make classify RUN=b7 IN=sound.wav" in use
-    assert "| `model-audio.tflite` | wave | 0.91 | 14.2 | 2e-07 | none |" in use
-    assert "| `model-audio-int8.tflite` | wave | 0.30 | 14.2 | 2e-07 | 0.5 points |" in use
-    assert f"```python\n{usage(EXPORTS).rstrip()}\n```" in use
+    carded.assert_usage_told(
+        text, "make classify RUN=b7 IN=sound.wav", EXPORTS, ("0.91 | 14.2", "0.30 | 14.2")
+    )
 
 
 @pytest.mark.parametrize(
@@ -96,7 +75,7 @@ def test_a_variant_s_card_tells_what_that_one_hears(variant: str, words: str) ->
 
 def test_what_each_part_is_worth_stands_first_for_each_recipe() -> None:
     one, other = whole(), whole(sure=0.6)
-    first = card(FACTS, {"mine": one, "theirs": other}, "b7").split("\n## ")[0]
+    first = carded.opening(card(FACTS, {"mine": one, "theirs": other}, "b7"))
     for name, each in (("mine", one), ("theirs", other)):
         assert f"\nOn {name}:\n\n```\n{ablation(each)}\n```" in first
     assert first.index("On mine") < first.index("On theirs")
@@ -104,35 +83,31 @@ def test_what_each_part_is_worth_stands_first_for_each_recipe() -> None:
 
 def test_not_measured_yet() -> None:
     text = card(FACTS, {}, "b7")
-    assert "`make evaluate`" in section(text, "Measured")
-    assert "`make export RUN=b7`" in section(text, "Use")
-    assert "python" not in section(text, "Use")
+    assert "`make evaluate`" in carded.section(text, "Measured")
+    carded.assert_export_is_asked_for(text)
     assert "What each part is worth" not in text
     assert " M parameters" not in text
 
 
 def test_data_and_configuration() -> None:
-    text = card(FACTS, {"mine": whole()}, "b7", counts=COUNTS)
-    data = section(text, "Data")
+    text = card(FACTS, {"mine": whole()}, "b7", counts=carded.COUNTS)
+    data = carded.section(text, "Data")
     assert "| `mine` | `0123456789abcdef` | 420 | 60 | 120 | 12 clips, 6 groups |" in data
     assert "fold" not in data
-    lines = [line for line in section(text, "Configuration").splitlines() if line]
-    assert lines == [
+    assert carded.listed(text) == [
         "- `net`: hybrid-small", "- `batch`: 32", "- `alone`: 0.3", "- `augment.crop`: 0.5",
         "- `augment.mix`: 0.5", "- `settings.epochs`: 60", "- `recipe`: mine", "- `fold`: off",
         "- `variant`: off", "- `ablation`: True", "- `parts`: 2", "- `samples`: 66048",
     ]  # fmt: skip
-    assert "This is fold 2 of 5" in section(card(of(fold=[2, 5]), {}, "b7"), "Data")
+    assert "This is fold 2 of 5" in carded.section(card(of(fold=[2, 5]), {}, "b7"), "Data")
 
 
 def test_measurements_are_the_table_itself() -> None:
-    one = whole()
-    text = section(card(FACTS, {"mine": one}, "b7"), "Measured")
-    assert f"### mine\n\n```\n{table(one).rstrip()}\n```" in text
+    carded.assert_measured(card, FACTS, whole(), table)
 
 
 def test_limits_are_those_of_any_classifier() -> None:
-    text = section(card(FACTS, {"mine": whole()}, "b7"), "Limits")
+    text = carded.section(card(FACTS, {"mine": whole()}, "b7"), "Limits")
     assert "always names one of its 3 classes" in text
     assert "What lies above 11025 Hz is not heard." in text
     assert "mine: mistaken most often: rain for wind (2 of 4).\n" in text
@@ -143,12 +118,9 @@ def test_nothing_in_it_is_no_number(groups: int) -> None:
     """Where there are no intervals, or nothing is right, too."""
     wrong = told({name: [1] * 4 + [2] * 4 + [0] * 4 for name in PARTS}, groups=groups)
     for one in (whole(groups=groups), wrong, whole(folds=2, groups=6)):
-        text = card(FACTS, {"mine": one}, "b7", counts=COUNTS)
+        text = card(FACTS, {"mine": one}, "b7", counts=carded.COUNTS)
         assert not re.search(r"\b(nan|NaN|inf|None)\b", text)
 
 
 def test_versions_and_day() -> None:
-    text = section(card(FACTS, {}, "b7", day="2001-02-03"), "Versions")
-    assert "Run `b7`: processes 1, threads 2; keras 3.15.0, python 3.11.7. " in text
-    assert text.endswith("Card of 2001-02-03.\n")
-    assert re.search(r"Card of 20\d\d-\d\d-\d\d\.", card(FACTS, {}, "b7"))
+    carded.assert_versions_and_day(card, FACTS)

@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import scipy.special
 
 tf = pytest.importorskip("tensorflow")
 
 import keras  # noqa: E402
 
-from tests import hybrids  # noqa: E402
+from tests import balanced, hybrids  # noqa: E402
 from tests.hybrids import NUMBERS, RATE, SAMPLES, Stub  # noqa: E402
 from training.hybrid import loss, net, profiles  # noqa: E402
 from training.hybrid.loss import Objective  # noqa: E402
@@ -80,10 +79,6 @@ def losses(
 ) -> np.ndarray:
     objective = Objective(profile, recipe(), counts, mixed=False)
     return np.asarray(objective(Stub(names, answer), batch(), SEED)[0])
-
-
-def entropy(wanted: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    return -(wanted * scipy.special.log_softmax(logits.astype(np.float64), -1)).sum(-1)
 
 
 def answers() -> list[np.ndarray]:
@@ -188,7 +183,7 @@ def test_mixed_sounds_have_labels_and_weights_mixed_alike() -> None:
     parts, found, objective, logits = heard(mixed=True)
     assert ((parts > 0.05) & (parts < 0.95)).all(1).sum() > 10
     assert objective.labels.weights[1] > 2 * objective.labels.weights[0]
-    wanted = (parts @ objective.labels.weights) * entropy(parts, logits)
+    wanted = (parts @ objective.labels.weights) * balanced.entropy(parts, logits)
     np.testing.assert_allclose(found, wanted, rtol=2e-3)
 
 
@@ -196,7 +191,7 @@ def test_only_the_mixed_variant_mixes() -> None:
     parts, found, objective, logits = heard(mixed=False)
     own = np.eye(2)[np.arange(64) % 2]
     np.testing.assert_allclose(parts, own, atol=1e-6)
-    wanted = (own @ objective.labels.weights) * entropy(own, logits)
+    wanted = (own @ objective.labels.weights) * balanced.entropy(own, logits)
     np.testing.assert_allclose(found, wanted, rtol=1e-5)
 
 
@@ -214,7 +209,7 @@ def test_without_mixing_all_else_is_changed_as_with_it() -> None:
 @pytest.mark.parametrize("part", [0.0, 0.3, 0.9])
 def test_each_branch_has_its_part_of_the_loss(part: float) -> None:
     wanted = np.eye(3)[batch()["label"]]
-    whole, *own = (entropy(wanted, x) for x in answers())
+    whole, *own = (balanced.entropy(wanted, x) for x in answers())
     found = losses(replace(PLAIN, alone=part))
     np.testing.assert_allclose(found, (1 - part) * whole + part * np.mean(own, 0), rtol=1e-5)
 
@@ -222,14 +217,14 @@ def test_each_branch_has_its_part_of_the_loss(part: float) -> None:
 def test_a_branch_that_is_alone_has_all_of_it() -> None:
     wanted = np.eye(3)[batch()["label"]]
     found = losses(replace(PLAIN, alone=0.3), names=["vector"], answer=one)
-    np.testing.assert_allclose(found, entropy(wanted, answers()[0]), rtol=1e-5)
+    np.testing.assert_allclose(found, balanced.entropy(wanted, answers()[0]), rtol=1e-5)
 
 
 @pytest.mark.parametrize("part", [0.1, 0.5])
 def test_smoothing_spreads_a_part_over_all_classes(part: float) -> None:
     wanted = np.eye(3)[batch()["label"]] * (1 - part) + part / 3
     found = losses(replace(PLAIN, smoothing=part, alone=0.5))
-    whole, *own = (entropy(wanted, x) for x in answers())
+    whole, *own = (balanced.entropy(wanted, x) for x in answers())
     np.testing.assert_allclose(found, 0.5 * whole + 0.25 * sum(own), rtol=1e-5)
 
 
@@ -242,22 +237,18 @@ def test_accuracy_is_that_of_the_whole_net() -> None:
     assert not any(np.array_equal(right[0], other) for other in right[1:])
 
 
-@pytest.mark.parametrize("counts", [[80, 15, 5], [7, 7, 7], [60, 40, 0]])
-@pytest.mark.parametrize("balance", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("counts", balanced.COUNTS)
+@pytest.mark.parametrize("balance", balanced.BALANCES)
 def test_classes_weigh_1_on_average_and_rare_ones_more(counts: list[int], balance: float) -> None:
     weights = Objective(
         replace(PLAIN, balance=balance), recipe(), counts, mixed=False
     ).labels.weights
-    labels = np.repeat(np.arange(3), counts)
-    assert weights[labels].mean() == pytest.approx(1, abs=1e-6)
-    assert np.isfinite(weights).all()
-    most, next_ = counts[:2]
-    assert weights[1] / weights[0] == pytest.approx((most / next_) ** balance, rel=1e-5)
+    balanced.assert_weights(weights, counts, balance)
 
 
 def test_the_weight_of_a_class_is_that_of_its_loss() -> None:
     plain, weighed = (losses(replace(PLAIN, balance=b, alone=0.3), [90, 9, 1]) for b in (0.0, 1.0))
-    np.testing.assert_allclose(weighed / plain, [100 / 3 / c for c in (90, 9, 1)] * 2, rtol=1e-5)
+    balanced.assert_rare_ones_count_more(plain, weighed)
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])

@@ -4,10 +4,7 @@ measured in, size, the same weights every time, one step.
 Writes shards of a tiny corpus into pytest's folder.
 """
 
-import contextlib
 import functools
-import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +14,9 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 
 import keras  # noqa: E402
-from tensorflow.python.framework import config  # noqa: E402
 
-from tests import hybrids  # noqa: E402
+from tests import hybrids, netted  # noqa: E402
+from tests.netted import _deterministic, _float32, _no_network  # noqa: E402, F401
 from training.data.index import SPLITS, load_index  # noqa: E402
 from training.data.tf_data import narrow  # noqa: E402
 from training.errors import Changed  # noqa: E402
@@ -34,23 +31,6 @@ NUMBERS, CLASSES = 12, 5
 MEAN = np.linspace(-40, 4000, NUMBERS)
 DEVIATION = np.geomspace(1e-3, 900, NUMBERS)
 LENGTHS = [1, 7, 63, 64, 65, 1000, 4097, 22050]  # samples
-
-
-@pytest.fixture(autouse=True)
-def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("a net asked the network")
-
-    for name in ("connect", "connect_ex", "sendto"):
-        monkeypatch.setattr(socket.socket, name, refuse, raising=False)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    monkeypatch.setattr(socket, "create_connection", refuse)
-
-
-@pytest.fixture(autouse=True)
-def _float32() -> Any:
-    yield
-    keras.mixed_precision.set_global_policy("float32")
 
 
 @pytest.fixture
@@ -78,14 +58,6 @@ def built(name: str, branches: Any = BOTH, seed: int = 0, **more: Any) -> Any:
 def standing(name: str, branches: Any = BOTH) -> Any:
     """A net that no test changes: building one takes a second."""
     return built(name, branches)
-
-
-@contextlib.contextmanager
-def left_as_it_was(net: Any) -> Iterator[None]:
-    before = [v.numpy() for v in net.variables]
-    yield
-    for variable, value in zip(net.variables, before, strict=True):
-        variable.assign(value)
 
 
 def asked(net: Any, *given: np.ndarray) -> list[np.ndarray]:
@@ -270,22 +242,13 @@ def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
 def test_the_same_seed_gives_the_same_net(variant: str) -> None:
     branches, _ = VARIANTS[variant]
     one = standing("hybrid-small", branches)
-    np.random.seed(3)  # noqa: NPY002  (what went before counts for nothing)
-    tf.random.set_seed(4)
-    other = built("hybrid-small", branches)
-    for a, b in zip(one.variables, other.variables, strict=True):
-        assert np.array_equal(a, b), a.path
-    paths = [v.path for v in one.trainable_variables]
-    assert paths == [v.path for v in other.trainable_variables]
-    assert len(set(paths)) == len(paths)
+    netted.assert_same(one, lambda: built("hybrid-small", branches))
 
 
 def test_another_seed_gives_other_weights() -> None:
-    one, other = standing("hybrid-small"), built("hybrid-small", seed=1)
-    kernels = [v for v in one.trainable_variables if v.path.endswith("kernel")]
-    others = [v for v in other.trainable_variables if v.path.endswith("kernel")]
-    assert len(kernels) > 20
-    assert not any(np.array_equal(a, b) for a, b in zip(kernels, others, strict=True))
+    one = standing("hybrid-small")
+    assert len(netted.kernels(one)) > 20
+    netted.assert_others(one, built("hybrid-small", seed=1))
 
 
 def test_a_net_has_the_name_it_was_asked_by() -> None:
@@ -295,34 +258,30 @@ def test_a_net_has_the_name_it_was_asked_by() -> None:
 # ---- a step ------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def _deterministic() -> Any:
-    tf.config.experimental.enable_op_determinism()  # an op that has no such way of working raises
-    yield
-    config.disable_op_determinism()
+def given() -> list[np.ndarray]:
+    return [waves(4), vectors(4)]
 
 
-def gradients(net: Any) -> list[np.ndarray]:
-    given = [waves(4), vectors(4)]
+def loss(found: list[Any]) -> Any:
     wanted = np.eye(4, CLASSES, dtype=np.float32)
-    with tf.GradientTape() as tape:
-        found = net(given, training=True)
-        losses = [tf.nn.softmax_cross_entropy_with_logits(wanted, x) for x in found]
-        loss = tf.reduce_mean(tf.add_n(losses))
-    return [np.asarray(g) for g in tape.gradient(loss, [v.value for v in net.trainable_variables])]
+    losses = [tf.nn.softmax_cross_entropy_with_logits(wanted, x) for x in found]
+    return tf.reduce_mean(tf.add_n(losses))
 
 
 @pytest.mark.usefixtures("_deterministic")
 def test_every_weight_learns_and_no_op_is_of_its_own_mind() -> None:
+    netted.assert_learns(standing("hybrid-small"), given(), loss)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_batch_statistics_are_taken_over_all_replicas(name: str) -> None:
+    assert netted.assert_norms_over_all(standing(name)) > 5
+
+
+def test_what_dropout_draws_next_is_a_variable() -> None:
     net = standing("hybrid-small")
-    with left_as_it_was(net):
-        found = gradients(net)
-    assert all(np.isfinite(g).all() for g in found)
-    silent = [v.path for v, g in zip(net.trainable_variables, found, strict=True) if not np.any(g)]
-    assert not silent
-    with left_as_it_was(net):
-        again = gradients(net)
-    assert all(np.array_equal(a, b) for a, b in zip(found, again, strict=True))
+    drops = [x for x in net.layers if isinstance(x, keras.layers.Dropout)]
+    assert netted.assert_draws_are_kept(net, given()) == len(drops) >= 1
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
@@ -336,5 +295,5 @@ def test_in_half_precision_answers_are_whole_and_numbers_are_told_apart(policy: 
     assert [x.dtype for x in found] == [np.float32] * 3
     other = asked(net, waves(1), np.full((1, NUMBERS), 4001, np.float32))
     assert np.abs(found[2] - other[2]).max() > 1e-2
-    with left_as_it_was(net):
-        assert all(np.isfinite(g).all() for g in gradients(net))
+    with netted.left_as_it_was(net):
+        assert all(np.isfinite(g).all() for g in netted.gradients(net, given(), loss))

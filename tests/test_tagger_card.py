@@ -4,49 +4,26 @@ Reads and writes nothing.
 """
 
 import copy
-import re
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 
-from tests import corpus
+from tests import carded
 from tests.tagging import NAMES, large, told
-from training.graph.usage import usage
 from training.tagger.card import ABOUT, card
 from training.tagger.profiles import NETS
 from training.tagger.table import table
 
-FACTS: dict[str, Any] = {
-    "model": "tagger",
-    "config": {
-        "net": "musicnn", "batch": 32, "augment": {"mixup": 0.2}, "settings": {"epochs": 60},
-        "recipe": "mine", "tags": list(NAMES), "start": None, "mean": 0.51, "deviation": 0.42,
-        "heard": {"audio": {"rate": 16000}, "window": {"samples": 47872}},
-    },
-    "data": {"mine": "0123456789abcdef" * 4},
-    "setup": {"threads": 2, "ranks": 1},
-    "versions": {"keras": "3.15.0", "python": "3.11.7"},
-}  # fmt: skip
-ROW = {"input": "wave", "int8": False, "bytes": 3_212_000, "ms": 9.25, "difference": 2.4e-07,
-       "score": 0.93, "drop": 0.0, "agreement": 1.0}  # fmt: skip
-EXPORTS = {
-    "names": list(NAMES), "measure": "ROC-AUC", "rate": 16000, "samples": 47872, "pad": "repeat",
-    "exports": [
-        {**ROW, "file": "model-audio.tflite"},
-        {**ROW, "file": "model-audio-int8.tflite", "int8": True, "bytes": 904_000, "drop": 0.005},
-    ],
-}  # fmt: skip
-COUNTS = {"mine": {"examples": {"train": 420, "valid": 60, "test": 120}}}
-
-
-def section(text: str, name: str) -> str:
-    return text.split(f"## {name}\n")[1].split("\n## ")[0]
+FACTS = carded.facts("tagger", {
+    "net": "musicnn", "batch": 32, "augment": {"mixup": 0.2}, "settings": {"epochs": 60},
+    "recipe": "mine", "tags": list(NAMES), "start": None, "mean": 0.51, "deviation": 0.42,
+    "heard": carded.heard(16000, 47872),
+})  # fmt: skip
+EXPORTS = carded.exports(NAMES, "ROC-AUC", 16000, 47872, (3_212_000, 904_000), ms=9.25)
 
 
 def limits(one: Any) -> list[str]:
-    return section(card(FACTS, {"mine": one}, "b7"), "Limits").strip().splitlines()
+    return carded.section(card(FACTS, {"mine": one}, "b7"), "Limits").strip().splitlines()
 
 
 def test_every_net_is_known() -> None:
@@ -56,19 +33,16 @@ def test_every_net_is_known() -> None:
 def test_what_it_is_and_how_it_is_used() -> None:
     one = told(costs={"b7": {"parameters": 791_000.0, "ms": 17.42}})
     text = card(FACTS, {"mine": one}, "b7", EXPORTS)
-    first = text.split("\n## ")[0]
+    first = carded.opening(text)
     assert first.startswith("# Music tagger `b7`\n")
     assert "which of 4 tags a track has, and when: `musicnn`, MusicNN as it was published" in first
     assert "It hears 3.0 s at 16000 Hz at a time" in first
     assert "0.791 M parameters; a patch takes one core 17.4 ms." in first
     assert "Tags: drums, slow, always, never.\n" in first + "\n"
     assert "published ones" not in first
-    use = section(text, "Use")
-    assert "    make tag RUN=b7 IN=track.mp3" in use
-    assert "| `model-audio.tflite` | wave | 3.21 | 9.2 | 2e-07 | none |" in use
-    assert "| `model-audio-int8.tflite` | wave | 0.90 | 9.2 | 2e-07 | 0.5 points |" in use
-    assert "ROC-AUC lost" in use
-    assert f"```python\n{usage(EXPORTS).rstrip()}\n```" in use
+    carded.assert_usage_told(
+        text, "make tag RUN=b7 IN=track.mp3", EXPORTS, ("3.21 | 9.2", "0.90 | 9.2")
+    )
 
 
 def test_size_without_speed_is_a_sentence_too() -> None:
@@ -79,46 +53,40 @@ def test_size_without_speed_is_a_sentence_too() -> None:
 
 
 def test_without_exports_it_says_how_to_get_them() -> None:
-    use = section(card(FACTS, {}, "b7"), "Use")
-    assert "`make export RUN=b7`" in use
-    assert "python" not in use
+    carded.assert_export_is_asked_for(card(FACTS, {}, "b7"))
 
 
 def test_published_weights_are_told_with_their_authors_and_without_data() -> None:
     facts = copy.deepcopy(FACTS) | {"data": {}}
     facts["config"] |= {"published": "musicnn MTT_musicnn"}
     text = card(facts, {}, "MTT_musicnn")
-    first = text.split("\n## ")[0]
+    first = carded.opening(text)
     assert "the published ones of musicnn MTT_musicnn, by Jordi Pons" in first
     assert "ISC licence" in first
-    assert section(text, "Data").strip() == "It was not trained here."
-    assert "make tag RUN=MTT_musicnn" in section(text, "Use")
+    assert carded.section(text, "Data").strip() == "It was not trained here."
+    assert "make tag RUN=MTT_musicnn" in carded.section(text, "Use")
 
 
 def test_data_and_configuration() -> None:
-    text = card(FACTS, {"mine": told()}, "b7", counts=COUNTS)
-    data = section(text, "Data")
+    text = card(FACTS, {"mine": told()}, "b7", counts=carded.COUNTS)
+    data = carded.section(text, "Data")
     assert "| `mine` | `0123456789abcdef` | 420 | 60 | 120 | 12 tracks, 6 groups |" in data
     assert "nor anything of the same artist" in data
-    lines = [line for line in section(text, "Configuration").splitlines() if line]
-    assert lines == [
+    assert carded.listed(text) == [
         "- `net`: musicnn", "- `batch`: 32", "- `augment.mixup`: 0.2", "- `settings.epochs`: 60",
         "- `recipe`: mine", "- `start`: off", "- `mean`: 0.51", "- `deviation`: 0.42",
     ]  # fmt: skip
 
 
 def test_measurements_are_the_table_itself() -> None:
-    one = told()
-    text = section(card(FACTS, {"mine": one}, "b7"), "Measured")
-    assert f"### mine\n\n```\n{table(one).rstrip()}\n```" in text
-    assert "`make evaluate`" in section(card(FACTS, {}, "b7"), "Measured")
+    carded.assert_measured(card, FACTS, told(), table)
 
 
 # ---- limits ------------------------------------------------------------------------------------
 
 
 def test_limits_that_every_tagger_has() -> None:
-    assert section(card(FACTS, {}, "b7"), "Limits").strip().splitlines() == [
+    assert carded.section(card(FACTS, {}, "b7"), "Limits").strip().splitlines() == [
         "- It knows its 4 tags and no others, and has an answer for each whatever it hears.",
         "- A tag that nobody gave to a track counts as wrong, though it may be true.",
         "- What lies above 8000 Hz is not heard.",
@@ -178,17 +146,8 @@ def test_limits_tell_of_whom_it_is_not_ahead() -> None:
 
 @pytest.mark.parametrize("module", ["card", "table", "plots", "summary", "tag", "baselines"])
 def test_it_is_written_where_there_is_no_tensorflow(module: str) -> None:
-    code = (
-        "import sys; sys.modules.update(dict.fromkeys(('tensorflow', 'keras', 'matplotlib')))\n"
-        f"import training.tagger.{module}, training.history"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
-                          cwd=corpus.REPO)  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    carded.assert_read_without_tensorflow(f"training.tagger.{module}", "training.history")
 
 
 def test_versions_and_day() -> None:
-    text = section(card(FACTS, {}, "b7", day="2001-02-03"), "Versions")
-    assert "Run `b7`: processes 1, threads 2; keras 3.15.0, python 3.11.7. " in text
-    assert text.endswith("Card of 2001-02-03.\n")
-    assert re.search(r"Card of 20\d\d-\d\d-\d\d\.", card(FACTS, {}, "b7"))
+    carded.assert_versions_and_day(card, FACTS)

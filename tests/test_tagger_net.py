@@ -3,10 +3,8 @@
 Reads the shipped recipes. Writes nothing.
 """
 
-import contextlib
 import functools
-import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,34 +13,17 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 
 import keras  # noqa: E402
-from tensorflow.python.framework import config  # noqa: E402
 
 from pipeline import cookbook  # noqa: E402
+from tests import netted  # noqa: E402
+from tests.netted import _deterministic, _float32, _no_network  # noqa: E402, F401
 from training.errors import Changed  # noqa: E402
-from training.graph import blocks  # noqa: E402
 from training.tagger.net import SIZES, make_net  # noqa: E402
 from training.tagger.profiles import NETS  # noqa: E402
 
 SHAPE = (30, 20)
 MEAN, DEVIATION, STEP = 0.5, 0.4, 0.016
 FRONT = ("timbral8", "timbral14", "temporal128", "temporal64", "temporal32")  # of 20 bands
-
-
-@pytest.fixture(autouse=True)
-def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("a net asked the network")
-
-    for name in ("connect", "connect_ex", "sendto"):
-        monkeypatch.setattr(socket.socket, name, refuse, raising=False)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    monkeypatch.setattr(socket, "create_connection", refuse)
-
-
-@pytest.fixture(autouse=True)
-def _float32() -> Any:
-    yield
-    keras.mixed_precision.set_global_policy("float32")
 
 
 def features(batch: int, shape: tuple[int, int] = SHAPE) -> np.ndarray:
@@ -62,14 +43,6 @@ def built(
 def standing(name: str, shape: tuple[int, int] = SHAPE, tags: int = 5, step: float = STEP) -> Any:
     """A net that no test changes: building one takes a second."""
     return built(name, shape, tags, step=step)
-
-
-@contextlib.contextmanager
-def left_as_it_was(net: Any) -> Iterator[None]:
-    before = [v.numpy() for v in net.variables]
-    yield
-    for variable, value in zip(net.variables, before, strict=True):
-        variable.assign(value)
 
 
 # ---- what it computes --------------------------------------------------------------------------
@@ -272,14 +245,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
 
 @pytest.mark.parametrize("name", NETS)
 def test_the_same_seed_gives_the_same_net(name: str) -> None:
-    one = standing(name)
-    np.random.seed(3)  # noqa: NPY002  (what went before counts for nothing)
-    tf.random.set_seed(4)
-    other = built(name)
-    for a, b in zip(one.variables, other.variables, strict=True):
-        assert np.array_equal(a, b), a.path
-    paths = [v.path for v in one.trainable_variables]
-    assert paths == [v.path for v in other.trainable_variables]
+    netted.assert_same(standing(name), lambda: built(name))
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -299,11 +265,9 @@ def test_names_of_layers_are_their_own_and_tell_their_place(name: str) -> None:
 
 
 def test_another_seed_gives_other_weights() -> None:
-    one, other = standing("musicnn-small"), built("musicnn-small", seed=1)
-    kernels = [v for v in one.trainable_variables if v.path.endswith("kernel")]
-    others = [v for v in other.trainable_variables if v.path.endswith("kernel")]
-    assert len(kernels) == 10
-    assert not any(np.array_equal(a, b) for a, b in zip(kernels, others, strict=True))
+    one = standing("musicnn-small")
+    assert len(netted.kernels(one)) == 10
+    netted.assert_others(one, built("musicnn-small", seed=1))
 
 
 def test_what_it_was_trained_on_normalises_its_input() -> None:
@@ -322,54 +286,23 @@ def test_what_it_was_trained_on_normalises_its_input() -> None:
 # ---- a step ------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def _deterministic() -> Any:
-    tf.config.experimental.enable_op_determinism()  # an op that has no such way of working raises
-    yield
-    config.disable_op_determinism()
-
-
-def gradients(net: Any, x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
-    with tf.GradientTape() as tape:
-        losses = tf.nn.sigmoid_cross_entropy_with_logits(y, net(x, training=True))
-        loss = tf.reduce_mean(losses)
-    return [np.asarray(g) for g in tape.gradient(loss, [v.value for v in net.trainable_variables])]
-
-
 @pytest.mark.usefixtures("_deterministic")
 def test_every_weight_learns_and_no_op_is_of_its_own_mind() -> None:
-    x, y = features(3), np.eye(3, 5, dtype=np.float32)
-    net = standing("musicnn-small")
-    with left_as_it_was(net):
-        found = gradients(net, x, y)
-    assert all(np.isfinite(g).all() for g in found)
-    silent = [v.path for v, g in zip(net.trainable_variables, found, strict=True) if not np.any(g)]
-    assert not silent
-    with left_as_it_was(net):
-        again = gradients(net, x, y)
-    assert all(np.array_equal(a, b) for a, b in zip(found, again, strict=True))
+    def loss(found: Any) -> Any:
+        wanted = np.eye(3, 5, dtype=np.float32)
+        return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(wanted, found))
+
+    netted.assert_learns(standing("musicnn-small"), features(3), loss)
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_logits_and_weights_stay_float32_in_mixed_precision(policy: str) -> None:
     keras.mixed_precision.set_global_policy(policy)
-    net = built("musicnn-small")
-    given = net(features(2), training=False)
-    assert given.dtype == tf.float32
-    assert np.isfinite(given).all()
-    assert {v.dtype for v in net.trainable_variables} == {"float32"}
-    assert {x.compute_dtype for x in net.layers if x.name in ("normalised", "logits")} == {
-        "float32"
-    }
-    convs = [x for x in net.layers if isinstance(x, keras.layers.Conv2D)]
-    assert {x.compute_dtype for x in convs} == {policy.removeprefix("mixed_")}
+    netted.assert_mixed(built("musicnn-small"), features(2), policy)
 
 
 def test_batch_statistics_are_taken_over_all_replicas() -> None:
-    net = standing("musicnn-small")
-    norms = [x for x in net.layers if isinstance(x, keras.layers.BatchNormalization)]
-    assert len(norms) == 10
-    assert all(x.synchronized and x.momentum == blocks.MOMENTUM for x in norms)
+    assert netted.assert_norms_over_all(standing("musicnn-small")) == 10
 
 
 def test_what_dropout_draws_next_is_a_variable() -> None:
@@ -377,14 +310,7 @@ def test_what_dropout_draws_next_is_a_variable() -> None:
     drops = [x for x in net.layers if isinstance(x, keras.layers.Dropout)]
     assert [(x.name, x.rate) for x in drops] == [("pooled_dropout", 0.5), ("dropout", 0.5)]
     assert len({x.seed for x in drops}) == 2
-    states = [v for v in net.non_trainable_variables if "seed_generator_state" in v.path]
-    assert len(states) == 2
-    x = features(2)
-    with left_as_it_was(net):
-        first = np.asarray(net(x, training=True))
-        assert not np.array_equal(net(x, training=True), first)
-    with left_as_it_was(net):
-        assert np.array_equal(net(x, training=True), first)
+    assert netted.assert_draws_are_kept(net, features(2)) == 2
 
 
 def test_sizes_are_smaller_in_the_small_net_throughout() -> None:

@@ -3,7 +3,6 @@
 Writes pictures into pytest's folder.
 """
 
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ pytest.importorskip("matplotlib")
 
 from matplotlib.colors import to_hex  # noqa: E402
 
-from tests.pictured import assert_apart  # noqa: E402
+from tests.pictured import assert_apart, assert_legend_covers_nothing, assert_png  # noqa: E402
 from tests.tagging import large, told  # noqa: E402
 from training.pictures import GREY  # noqa: E402
 from training.tagger import plots  # noqa: E402
@@ -125,7 +124,7 @@ def test_no_tag_to_tell_apart_is_a_picture_all_the_same(tmp_path: Path) -> None:
         for tag in held["tags"].values():
             tag["average_precision"] = None
     plots.tags(one, tmp_path / "a.png")
-    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert_png(tmp_path / "a.png")
 
 
 # ---- as files ----------------------------------------------------------------------------------
@@ -135,9 +134,7 @@ def test_files(tmp_path: Path) -> None:
     plots.tags(told(), tmp_path / "a.png")
     plots.taggram(EACH, TAGS, 13.5, 3.0, "a", tmp_path / "b.png")
     for name in ("a", "b"):
-        data = (tmp_path / f"{name}.png").read_bytes()
-        assert data.startswith(b"\x89PNG")
-        assert struct.unpack(">I", data[16:20])[0] >= 700
+        assert_png(tmp_path / f"{name}.png", 700)
     assert sorted(found.name for found in tmp_path.iterdir()) == ["a.png", "b.png"]
 
 
@@ -153,7 +150,8 @@ def test_names_are_drawn_as_they_are(name: str, tmp_path: Path) -> None:
     labels = plots.tags_figure(one).axes[0].get_yticklabels()
     assert any(text.startswith(f"{name} (") for text in words(labels))
     assert not any(label.get_parse_math() for label in labels)
-    assert all((tmp_path / f"{x}.png").read_bytes().startswith(b"\x89PNG") for x in "ab")
+    for x in "ab":
+        assert_png(tmp_path / f"{x}.png")
 
 
 @pytest.mark.parametrize("size", [1, 2, 8, 25, 26, 50])
@@ -170,10 +168,4 @@ def test_no_words_of_a_taggram_lie_on_each_other(size: int, patches: int) -> Non
 
 
 def test_the_legend_covers_no_bars() -> None:
-    figure = plots.tags_figure(told())
-    figure.draw_without_rendering()
-    (legend,) = figure.legends
-    box = legend.get_window_extent()
-    assert not any(box.overlaps(axes.get_window_extent()) for axes in figure.axes)
-    assert figure.bbox.contains(box.x0, box.y0)
-    assert figure.bbox.contains(box.x1, box.y1)
+    assert_legend_covers_nothing(plots.tags_figure(told()))
