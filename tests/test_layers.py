@@ -137,7 +137,7 @@ def test_training_has_no_circle() -> None:
 def test_what_models_share_knows_none_of_them(path: Path) -> None:
     shared = {"training", "data", "engine", "graph", "classes"}
     rooms = {p.parent.name for p in TRAINING} - shared
-    assert rooms == {"denoiser", "classifier", "tagger", "hybrid"}
+    assert rooms == {"denoiser", "classifier", "tagger", "hybrid", "diarizer"}
     room = path.parent.name
     known = {name.split(".")[1] for name in imports(path) if name.startswith("training.")}
     assert known & rooms <= {room}
