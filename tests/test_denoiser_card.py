@@ -15,10 +15,10 @@ torch = pytest.importorskip("torch")
 
 from tests import carded  # noqa: E402
 from training.denoiser.card import card  # noqa: E402
-from training.denoiser.export import export  # noqa: E402
 from training.denoiser.spec import SpecNet  # noqa: E402
 from training.denoiser.summary import summary  # noqa: E402
 from training.denoiser.table import table  # noqa: E402
+from training.engine.torch_export import Ports, export  # noqa: E402
 
 FACTS = carded.facts("denoiser", {
     "arch": "spec-large", "rate": 16000, "recipes": ["mine"], "loss": "composite-sdr",
@@ -80,7 +80,7 @@ def test_its_example_runs(tmp_path: Path) -> None:
     net = SpecNet(16000, 8)
     for parameter in net.parameters():
         torch.nn.init.normal_(parameter, 0, 0.2)
-    made = export(net, 16000, tmp_path)
+    made = export(net, 16000, tmp_path, Ports("noisy", "clean", "samples"))
     wave = np.random.default_rng(0).uniform(-0.1, 0.1, (20_001, 2)).astype(np.float32)
     soundfile.write(tmp_path / "noisy.wav", wave, 16000, "FLOAT")
     (code,) = re.findall(r"```python\n(.*?)```", card(FACTS, {}, "b7", made), re.DOTALL)

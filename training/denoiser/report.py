@@ -15,13 +15,13 @@ from training.data.index import Index
 from training.denoiser import plots
 from training.denoiser.card import card
 from training.denoiser.evaluate import matrix, measure
-from training.denoiser.export import TOLD, export
 from training.denoiser.listen import listen
 from training.denoiser.peers import absent, peers
 from training.denoiser.summary import Summary, save, summary
 from training.denoiser.systems import System, ours
 from training.denoiser.table import matrix_table, table
 from training.denoiser.train import Trained, indexes_of
+from training.engine.torch_export import TOLD, Ports, export
 from training.facts import FREE
 from training.report import counts
 from training.run import read_config, read_metrics, say
@@ -135,7 +135,7 @@ def redrawn(folder: Path) -> str:
 
 def exported(run: Trained) -> str:
     """The run's model as ONNX and TorchScript, and the card that tells of them."""
-    found = export(run.net, run.rate, run.folder)
+    found = export(run.net, run.rate, run.folder, Ports("noisy", "clean", "samples"))
     redrawn(run.folder)
     lines = [
         f"{run.folder / one['file']}: {one['bytes'] / 1e6:.1f} MB, loaded again: at most "

@@ -10,15 +10,24 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from training.denoiser import export as exporting  # noqa: E402
-from training.denoiser.export import ONNX, SCRIPT, TOLD, export, load_onnx, load_script  # noqa: E402
 from training.denoiser.spec import SpecNet  # noqa: E402
 from training.denoiser.unet import UNet  # noqa: E402
 from training.durable import read_json  # noqa: E402
+from training.engine import torch_export as exporting  # noqa: E402
+from training.engine.torch_export import (  # noqa: E402
+    ONNX,
+    SCRIPT,
+    TOLD,
+    Ports,
+    export,
+    load_onnx,
+    load_script,
+)
 from training.errors import RunError  # noqa: E402
 
 torch.set_num_threads(1)
 RATE = 4000  # Hz: what is compared is counted in seconds
+PORTS = Ports("noisy", "clean", "samples")
 
 
 def strong(arch: str) -> Any:
@@ -42,7 +51,7 @@ def test_both_agree_with_the_net_at_any_length(arch: str, tmp_path: Path) -> Non
     net = strong(arch).train()
     torch.set_num_threads(2)
     try:
-        told = export(net, RATE, tmp_path / "run")
+        told = export(net, RATE, tmp_path / "run", PORTS)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
@@ -78,7 +87,7 @@ def alone(code: str, folder: Path) -> str:
 @pytest.mark.usefixtures("both")
 def test_the_files_run_without_the_project(tmp_path: Path) -> None:
     net = strong("spec").eval()
-    export(net, RATE, tmp_path)
+    export(net, RATE, tmp_path, PORTS)
     wave = np.float32(0.1 * np.random.default_rng(0).standard_normal((2, 3001)))
     np.save(tmp_path / "in.npy", wave)
     alone(
@@ -126,7 +135,7 @@ def test_one_that_differs_is_refused_and_nothing_stays(
     monkeypatch.setattr(exporting, "load_onnx", off)
     said = r"model\.onnx, batch 1, 40001 samples: an export that differs; expected at most 0\.0001"
     with pytest.raises(RunError, match=said):
-        export(strong("spec"), RATE, tmp_path)
+        export(strong("spec"), RATE, tmp_path, PORTS)
     assert [path.name for path in tmp_path.iterdir()] == ["other"]
 
 
@@ -140,7 +149,7 @@ def test_without_onnx_it_says_how_to_get_it(
         lambda name: None if name == "onnxruntime" else find(name),
     )
     (tmp_path / ONNX).write_text("of another net")
-    told = export(strong("spec"), RATE, tmp_path)
+    told = export(strong("spec"), RATE, tmp_path, PORTS)
     assert {path.name for path in tmp_path.iterdir()} == {SCRIPT, TOLD}
     (line,) = told["left_out"]
     assert line.startswith("model.onnx is left out: pip install onnx")

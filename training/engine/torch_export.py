@@ -1,4 +1,4 @@
-"""A trained denoiser as files that run without this project.
+"""A trained network that hears sound, as files that run without this project.
 
 Reads nothing. Does: exports, loads each export again from its bytes, compares it with the network
 on several lengths, measures its speed on one core. Writes: ``model.onnx`` and
@@ -12,13 +12,14 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from training.denoiser.net import Denoiser
 from training.durable import write, write_json
 from training.errors import RunError
 from training.run import say
@@ -29,10 +30,19 @@ TOLERANCE = 1e-4  # of full scale, at any sample
 NEEDED = ("onnx", "onnxruntime")
 
 Pairs = Sequence[tuple[np.ndarray, np.ndarray]]  # a wave, and what the net makes of it
-Model = Callable[[np.ndarray], np.ndarray]  # (batch, samples) float32 -> the same shape
+Model = Callable[[np.ndarray], np.ndarray]  # (batch, samples) float32 -> (batch, ...)
 
 
-def export(net: Denoiser, rate: int, folder: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Ports:
+    """What goes in and out of a net by name; both have free axes, the batch and this one."""
+
+    given: str  # (batch, samples)
+    made: str
+    axis: str  # of what is made, the second
+
+
+def export(net: nn.Module, rate: int, folder: Path, ports: Ports) -> dict[str, Any]:
     """Both exports of a net made for `rate` Hz, in `folder`, compared.
 
     Returns {"rate", "exports": [{"file", "bytes", "difference", "ms"}], "left_out": [why]}:
@@ -53,7 +63,7 @@ def export(net: Denoiser, rate: int, folder: Path) -> dict[str, Any]:
     try:
         with torch.inference_mode():
             pairs = [(wave, net(torch.from_numpy(wave)).numpy()) for wave in probes(rate)]
-        made = {name: make(net, rate) for name, (make, _) in makers.items()}
+        made = {name: make(net, rate, ports) for name, (make, _) in makers.items()}
         rows = [_compared(name, made[name], makers[name][1], pairs, rate) for name in made]
     except RunError:
         for name in (SCRIPT, ONNX, TOLD):
@@ -69,7 +79,7 @@ def export(net: Denoiser, rate: int, folder: Path) -> dict[str, Any]:
     return told
 
 
-def script_bytes(net: Denoiser, rate: int) -> bytes:
+def script_bytes(net: nn.Module, rate: int, ports: Ports) -> bytes:
     """TorchScript with the rate in its extra file `rate`; a spec net keeps its `start`, `step`."""
     held = io.BytesIO()
     with warnings.catch_warnings():
@@ -78,8 +88,8 @@ def script_bytes(net: Denoiser, rate: int) -> bytes:
     return held.getvalue()
 
 
-def onnx_bytes(net: Denoiser, rate: int) -> bytes:
-    """`noisy` (batch, samples) -> `clean`, both axes free; the rate is in its metadata.
+def onnx_bytes(net: nn.Module, rate: int, ports: Ports) -> bytes:
+    """The ports by their names, both axes free; the rate is in its metadata.
 
     By way of TorchScript: the exporter on torch.export (torch 2.13) cannot yet export a GRU over a
     free number of frames.
@@ -87,13 +97,13 @@ def onnx_bytes(net: Denoiser, rate: int) -> bytes:
     import onnx
 
     held: Any = io.BytesIO()
-    axes = {0: "batch", 1: "samples"}
+    axes = {ports.given: {0: "batch", 1: "samples"}, ports.made: {0: "batch", 1: ports.axis}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             net, (torch.randn(2, 5000),), held, dynamo=False,
-            opset_version=OPSET, input_names=["noisy"], output_names=["clean"],
-            dynamic_axes={"noisy": axes, "clean": axes},
+            opset_version=OPSET, input_names=[ports.given],
+            output_names=[ports.made], dynamic_axes=axes,
         )  # fmt: skip
     model = onnx.load_model_from_string(held.getvalue())
     onnx.helper.set_model_props(model, {"rate": str(rate)})
@@ -107,9 +117,9 @@ def load_script(data: bytes) -> Model:
         warnings.simplefilter("ignore", DeprecationWarning)
         module = torch.jit.load(io.BytesIO(data))
 
-    def run(noisy: np.ndarray) -> np.ndarray:
+    def run(wave: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return np.asarray(module(torch.from_numpy(noisy)))
+            return np.asarray(module(torch.from_numpy(wave)))
 
     return run
 
@@ -122,8 +132,10 @@ def load_onnx(data: bytes) -> Model:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
-    def run(noisy: np.ndarray) -> np.ndarray:
-        return np.asarray(session.run(["clean"], {"noisy": noisy})[0])
+    given = session.get_inputs()[0].name
+
+    def run(wave: np.ndarray) -> np.ndarray:
+        return np.asarray(session.run(None, {given: wave})[0])
 
     return run
 
