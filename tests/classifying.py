@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import soundfile as sf
 
 from tests import corpus, here
 from training import run
@@ -26,15 +25,7 @@ ANSWERS = "answers.logits"
 
 def build(root: Path) -> Path:
     """The shards, to be read only, and a teacher's answers beside them."""
-    data = root / "data"
-    data.mkdir(parents=True)
-    rows = ["path,role,label,group"]
-    for i in range(RECORDINGS):
-        label = ("rain", "hum")[i % 2]
-        name = f"{label}{i}.wav"
-        sf.write(data / name, corpus.noise(i, 2.0, label), corpus.RATE, "PCM_16")
-        rows.append(f"{name},noise,{label},{name}")
-    (data / "melmill.csv").write_text("\n".join(rows) + "\n")
+    data = corpus.labelled(root / "data", RECORDINGS, 2.0, ("rain", "hum"), "noise")
     here.features(data, root / "artifacts", corpus.recipes(root, corpus.CLASSES))
     index = load_index(root / "artifacts" / NAME)
     part = parts(index, None).train
@@ -44,10 +35,9 @@ def build(root: Path) -> Path:
 
 
 def fresh(shards: Path, folder: Path) -> Path:
-    """Artifacts with those shards and no run."""
-    folder.mkdir()
-    for name in (NAME, ANSWERS):
-        (folder / name).symlink_to(shards / name)
+    """Artifacts with those shards, the teacher's answers and no run."""
+    here.fresh(shards, folder)
+    (folder / ANSWERS).symlink_to(shards / ANSWERS)
     return folder
 
 

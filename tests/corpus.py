@@ -118,6 +118,21 @@ def small_corpus(folder: Path, files: int = 12) -> Path:
     return folder
 
 
+def labelled(
+    folder: Path, count: int, seconds: float, labels: Sequence[str], role: str = "labelled"
+) -> Path:
+    """As many noises, one of each label in turn, each a group of its own."""
+    folder.mkdir(parents=True)
+    rows = ["path,role,label,group"]
+    for i in range(count):
+        label = labels[i % len(labels)]
+        name = f"{label}{i}.wav"
+        sf.write(folder / name, noise(i, seconds, label), RATE, "PCM_16")
+        rows.append(f"{name},{role},{label},{name}")
+    (folder / "melmill.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
 def recipes(folder: Path, *texts: str) -> str:
     """Write recipes (both tiny ones unless told) into `folder`; the value of --recipe."""
     folder.mkdir(parents=True, exist_ok=True)

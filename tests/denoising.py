@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from tests import commanded, corpus, here
-from tests.commanded import Told
-from training import resume
+from tests.commanded import Script
 from training.denoiser import __main__ as script
 from training.denoiser import report
 from training.denoiser.evaluate import measure
 
+OF = Script("denoiser", script.cli, {"RECIPE": ""}, own=True)
 LOW, HIGH = "tiny-mix", "tiny-high"  # 8 and 16 kHz
 TEXTS = (
     corpus.MIX,
@@ -37,27 +37,6 @@ def build(root: Path) -> Path:
     return root / "artifacts"
 
 
-def fresh(shards: Path, folder: Path) -> Path:
-    """Artifacts with those shards and no run."""
-    folder.mkdir()
-    for name in (LOW, HIGH, "tiny-classes"):
-        (folder / name).symlink_to(shards / name)
-    return folder
-
-
-def told(command: str, artifacts: Path, *options: str, **variables: str) -> Told:
-    """A command by what make exports."""
-    known = {"ARTIFACTS": os.fspath(artifacts), "RECIPE": ""}
-    return commanded.told(lambda: _work(command, options), known | variables)
-
-
-def _work(command: str, options: tuple[str, ...]) -> None:
-    if command == "resume":
-        resume.resume()
-    else:
-        script.cli.main([command, *options], standalone_mode=False)
-
-
 @contextlib.contextmanager
 def quick(*, drawn: bool = False) -> Iterator[None]:
     """Without what takes minutes: scores and other denoisers; without pictures and sound."""
@@ -66,14 +45,10 @@ def quick(*, drawn: bool = False) -> Iterator[None]:
         patch.setattr(report, "peers", dict)
         patch.setattr(report, "absent", list)
         for name in () if drawn else ("history", "gains", "matrix"):
-            patch.setattr(report.plots, name, _drawn)
+            patch.setattr(report.plots, name, commanded.blank)
         if not drawn:
             patch.setattr(report, "listen", lambda system, index, folder: folder / "index.html")
         yield
-
-
-def _drawn(what: object, path: Path, **more: object) -> None:
-    path.write_bytes(b"a picture")
 
 
 def process(root: str, *, command: str = "train", fault: str = "", **variables: str) -> int:
@@ -81,4 +56,4 @@ def process(root: str, *, command: str = "train", fault: str = "", **variables: 
     os.environ.update(dict.fromkeys(corpus.TRAINING, "") | variables)
     os.environ.update({"MELMILL_FAULT": fault, "ARTIFACTS": root})
     report.whole = lambda run, artifacts: ""  # type: ignore[assignment]
-    return commanded.code(lambda: _work(command, ()))
+    return commanded.code(lambda: OF.work(command))

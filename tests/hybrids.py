@@ -14,7 +14,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import soundfile as sf
 
 from pipeline import cookbook, schema
 from pipeline.dsp import features
@@ -30,6 +29,13 @@ RECIPE = here.changed(
     features__vector__n_fft=512, features__vector__mels=32, features__vector__count=13,
     output__shard_mb=1,
 )  # fmt: skip
+BARE, MUTE, LONE = "tiny-bare", "tiny-mute", "tiny-lone"  # without classes, vectors, sound
+LACKING = [
+    here.changed(RECIPE, name=name, output__fields=fields)
+    for name, fields in (
+        (BARE, ["wave", "vector"]), (MUTE, ["wave", "label"]), (LONE, ["vector", "label"]),
+    )
+]  # fmt: skip
 NUMBERS = 78  # of a vector
 RECORDINGS = 30  # of 1 s, half of each class, each a group of its own
 CLASSES = ["hum", "rain"]
@@ -58,25 +64,9 @@ def vectors(waves: np.ndarray) -> np.ndarray:
 
 def build(root: Path, *more: str) -> Path:
     """Shards of the recipe, and of `more` ones; to be read only."""
-    data = root / "data"
-    data.mkdir(parents=True)
-    rows = ["path,role,label,group"]
-    for i in range(RECORDINGS):
-        label = CLASSES[i % 2]
-        name = f"{label}{i}.wav"
-        sf.write(data / name, corpus.noise(i, 1.0, label), corpus.RATE, "PCM_16")
-        rows.append(f"{name},labelled,{label},{name}")
-    (data / "melmill.csv").write_text("\n".join(rows) + "\n")
+    data = corpus.labelled(root / "data", RECORDINGS, 1.0, CLASSES)
     here.features(data, root / "artifacts", corpus.recipes(root / "recipes", RECIPE, *more))
     return root / "artifacts"
-
-
-def fresh(shards: Path, folder: Path) -> Path:
-    """Artifacts with those shards and no run."""
-    folder.mkdir()
-    for index in sorted(shards.glob("*/index.json")):
-        (folder / index.parent.name).symlink_to(index.parent)
-    return folder
 
 
 def shrunk() -> dict[str, Any]:

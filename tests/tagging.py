@@ -82,14 +82,6 @@ def build(root: Path, *more: str) -> Path:
     return root / "artifacts"
 
 
-def fresh(shards: Path, folder: Path) -> Path:
-    """Artifacts with those shards and no run."""
-    folder.mkdir()
-    for index in sorted(shards.glob("*/index.json")):
-        (folder / index.parent.name).symlink_to(index.parent)
-    return folder
-
-
 def tiny(
     name: str, shape: tuple[int, int], tags: int, mean: float, deviation: float, step: float
 ) -> Any:

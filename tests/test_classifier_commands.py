@@ -4,10 +4,8 @@ Reads small shards. Writes runs in pytest's folders. The net here is as small as
 """
 
 import contextlib
-import functools
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -15,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import pytest
 import soundfile as sf
@@ -23,20 +20,19 @@ import soundfile as sf
 pytest.importorskip("tensorflow")
 pytest.importorskip("matplotlib")
 
-from click.testing import CliRunner  # noqa: E402
-
-from tests import classifying, commanded, corpus, here, trainings  # noqa: E402
+from tests import classifying, corpus, here, obeyed, trainings  # noqa: E402
 from tests.classifying import NAME  # noqa: E402
-from tests.commanded import Told  # noqa: E402
+from tests.commanded import Script, Told, blank  # noqa: E402
+from tests.here import fresh  # noqa: E402
+from tests.obeyed import learnt, names  # noqa: E402
 from tests.smallest import tiny  # noqa: E402
-from training import __main__ as of_any_model  # noqa: E402
-from training import durable, resume, run  # noqa: E402
+from training import durable, run  # noqa: E402
 from training import report as of_runs  # noqa: E402
 from training.classes import course, report  # noqa: E402
 from training.classifier import __main__ as script  # noqa: E402
 from training.classifier import kind, profiles, train, use  # noqa: E402
 from training.classifier.teacher import FILE  # noqa: E402
-from training.data.index import DataError, load_index  # noqa: E402
+from training.data.index import load_index  # noqa: E402
 from training.durable import hash_of  # noqa: E402
 from training.engine import keras_ranks  # noqa: E402
 from training.engine.checkpoint import Checkpoints, step_of  # noqa: E402
@@ -47,26 +43,10 @@ LOUD, WIDE, PLAIN = "tiny-other", "tiny-wide", "tiny-plain"
 STEPS = 18  # of two epochs
 PICTURES = ("confusion", "calibration", "classes")
 DRAW = {"history": of_runs.history} | {name: getattr(report.plots, name) for name in PICTURES}
-COMMANDS = ("train", "teacher", "evaluate", "analyze", "classify", "export")
-
+OF = Script("classifier", script.cli, {"RECIPE": NAME})
+told, folder = OF.told, OF.folder
 
 Made = tuple[Path, dict[str, Told]]
-
-
-def told(command: str, artifacts: Path, *options: str, **variables: str) -> Told:
-    """A command by what make exports."""
-
-    def work() -> None:
-        if command == "resume":
-            resume.resume()
-            return
-        if command in of_any_model.COMMANDS:
-            of_any_model.command([command, *options])
-            return
-        script.cli.main([command, *options], standalone_mode=False)
-
-    known = {"ARTIFACTS": os.fspath(artifacts), "RECIPE": NAME}
-    return commanded.told(work, known | variables)
 
 
 def _often(
@@ -75,10 +55,6 @@ def _often(
     """The majority alone."""
     counts = np.bincount(train[1], minlength=classes)
     return {"majority": np.tile(counts / counts.sum(), (len(test), 1))}
-
-
-def _drawn(what: object, path: Path, **more: object) -> None:
-    path.write_bytes(b"a picture")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -93,9 +69,9 @@ def quick() -> Iterator[None]:
             profiles.PROFILES, "demo", replace(demo, backbone="mn", batch=8, settings=settings)
         )
         patch.setattr(report, "baselines", _often)
-        patch.setattr(of_runs, "history", _drawn)
+        patch.setattr(of_runs, "history", blank)
         for name in PICTURES:
-            patch.setattr(report.plots, name, _drawn)
+            patch.setattr(report.plots, name, blank)
         yield
 
 
@@ -136,33 +112,12 @@ def made(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     return artifacts, said
 
 
-def fresh(shards: Path, folder: Path) -> Path:
-    """Artifacts with those shards and no run."""
-    folder.mkdir()
-    for name in (NAME, LOUD, WIDE, PLAIN):
-        (folder / name).symlink_to(shards / name)
-    return folder
-
-
 @pytest.fixture
 def artifacts(made: Made, shards: Path, tmp_path: Path) -> Path:
     """The same, for one test alone."""
     mine = fresh(shards, tmp_path / "artifacts")
     shutil.copytree(made[0] / "runs", mine / "runs")
     return mine
-
-
-def folder(artifacts: Path, name: str) -> Path:
-    return artifacts / "runs" / "classifier" / name
-
-
-def names(where: Path) -> set[str]:
-    return {path.name for path in where.iterdir()}
-
-
-def learnt(written: set[str]) -> list[str]:
-    """Of the files that were written: what training writes."""
-    return [name for name in written if re.search("checkpoints|metrics|config", name)]
 
 
 # ------------------------------------------------------------------ train
@@ -198,21 +153,11 @@ def test_stdout_holds_the_table_and_stderr_how_it_went(made: Made) -> None:
 
 
 def test_the_same_command_again_trains_nothing(artifacts: Path) -> None:
-    before = here.stamps(artifacts / "runs")
-    again = told("train", artifacts, RUN="a")
-    assert again.code == 0, again.err
-    assert f"{STEPS} steps" in again.err
-    assert "epoch" not in again.err.replace("all epochs", "")
-    written = here.written(before, here.stamps(artifacts / "runs"))
-    assert f"classifier/a/evaluation-{NAME}.json" in written
-    assert not learnt(written)
+    obeyed.assert_trains_nothing_again(OF, artifacts, STEPS, f"evaluation-{NAME}.json")
 
 
 def test_without_a_name_what_determines_a_run_is_its_name(artifacts: Path) -> None:
-    shutil.rmtree(artifacts / "runs")
-    for more in ({}, {}, {"SEED": "3"}):
-        assert told("train", artifacts, EPOCHS="1", **more).code == 0
-    assert len(names(artifacts / "runs" / "classifier")) == 2
+    obeyed.assert_named_by_what_determines_it(OF, artifacts)
 
 
 def test_another_configuration_under_its_name_is_one_line(artifacts: Path) -> None:
@@ -222,9 +167,7 @@ def test_another_configuration_under_its_name_is_one_line(artifacts: Path) -> No
         ({"BACKBONE": "cnn"}, "config.backbone = 'mn'; got 'cnn'"),
         ({"FOLDS": "2"}, "a: the name is taken; expected FOLDS=2; got a run without folds"),
     ):
-        one = told("train", artifacts, RUN="a", **more)
-        assert (one.code, one.out, len(one.err.splitlines())) == (2, "", 1)
-        assert said in one.err
+        obeyed.assert_one_line(told("train", artifacts, RUN="a", **more), 2, said)
 
 
 def test_every_variable_reaches_the_configuration(
@@ -286,28 +229,6 @@ def test_a_wrong_value_is_one_line(
     shutil.rmtree(folder(made[0], "new"), ignore_errors=True)
 
 
-@pytest.mark.parametrize(
-    ("command", "option", "said"),
-    [("train", "--ecpochs", "No such option"), ("tarin", "-h", "No such command 'tarin'"),
-     ("teacher", "--rum=a", "No such option"),
-    ],
-)  # fmt: skip
-def test_a_wrong_option_is_one_line(tmp_path: Path, command: str, option: str, said: str) -> None:
-    one = told(command, tmp_path, option)
-    assert (one.code, one.out, len(one.err.splitlines())) == (2, "", 1)
-    assert said in one.err
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_tells_every_option_and_its_variable(name: str) -> None:
-    assert set(script.cli.commands) == set(COMMANDS)
-    text = " ".join(CliRunner().invoke(script.cli, [name, "-h"]).output.split())
-    for option in script.cli.commands[name].params:
-        assert isinstance(option, click.Option)
-        assert f"{option.opts[0]} " in text
-        assert f"env var: {option.envvar}" in text
-
-
 def test_weights_of_another_run_are_where_it_begins(artifacts: Path) -> None:
     weights = Checkpoints(folder(artifacts, "b")).best()
     one = told("train", artifacts, RUN="on", WEIGHTS=str(weights), EPOCHS="1")
@@ -315,25 +236,8 @@ def test_weights_of_another_run_are_where_it_begins(artifacts: Path) -> None:
     assert f"arrays of {weights}, those of the last layer among them" in one.err
 
 
-def test_a_run_that_cannot_be_measured_is_finished_and_says_what_to_do(
-    artifacts: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def missing(*rest: Any) -> Any:
-        raise DataError("nothing in test", "there", "an example", 0, "add recordings")
-
-    monkeypatch.setattr(report, "_ours", missing)
-    one = told("train", artifacts, RUN="blind", EPOCHS="1")
-    where = folder(artifacts, "blind")
-    last = one.err.splitlines()[-1]
-    assert (one.code, one.out) == (1, "")
-    assert last.startswith(f"{where}: the run is finished, but not measured (there: nothing in")
-    assert last.endswith("Mend that, then make evaluate RUN=blind")
-    assert read_state(where)["state"] == "finished"
-    assert {"training_history.png", "MODEL.md"} <= names(where)
-    monkeypatch.undo()
-    before = (where / "MODEL.md").read_text()
-    assert told("evaluate", artifacts, RUN="blind").code == 0
-    assert (where / "MODEL.md").read_text() != before
+def test_a_run_that_cannot_be_measured_is_finished_and_says_what_to_do(artifacts: Path) -> None:
+    obeyed.assert_finished_though_not_measured(OF, artifacts, report, "_ours")
 
 
 # ------------------------------------------------------------------ folds
@@ -481,18 +385,7 @@ def test_folds_learn_from_teachers_of_the_same_folds(artifacts: Path) -> None:
 
 
 def test_two_runs_stand_side_by_side(artifacts: Path) -> None:
-    before = here.stamps(artifacts / "runs")
-    one = told("evaluate", artifacts, RUN="b, a")
-    assert one.code == 0, one.err
-    for name in ("a", "b", "majority"):
-        assert re.search(rf"^{name} +\d", one.out, re.M)
-    assert "How far b lies above each" in one.out
-    found = json.loads((folder(artifacts, "b") / f"evaluation-{NAME}.json").read_text())
-    assert set(found["systems"]) == {"a", "b", "majority"}
-    assert (found["ours"], set(found["ahead"])) == ("b", {"a", "majority"})
-    written = here.written(before, here.stamps(artifacts / "runs"))
-    assert written
-    assert not [name for name in written if not name.startswith("classifier/b/")]
+    obeyed.assert_side_by_side(OF, artifacts, f"evaluation-{NAME}.json", ("majority",))
 
 
 def test_folds_beside_folds(artifacts: Path) -> None:
@@ -543,15 +436,8 @@ def test_names_that_begin_alike_are_no_folds(artifacts: Path) -> None:
 
 
 def test_on_another_recipe_and_into_the_card(artifacts: Path) -> None:
-    where = folder(artifacts, "a")
-    one = told("evaluate", artifacts, RUN="a", ON=LOUD)
-    assert one.code == 0, one.err
-    assert f"{LOUD}, test: " in one.out
-    assert {f"evaluation-{LOUD}.json", f"confusion-{LOUD}.png"} <= names(where)
-    card = (where / "MODEL.md").read_text()
-    assert LOUD in card
-    assert NAME in card
-    assert "WARNING" not in one.err
+    said, files = f"{LOUD}, test: ", {f"evaluation-{LOUD}.json", f"confusion-{LOUD}.png"}
+    obeyed.assert_measured_on_another(OF, artifacts, (NAME, LOUD), said, files)
 
 
 @pytest.mark.parametrize(
@@ -561,9 +447,7 @@ def test_on_another_recipe_and_into_the_card(artifacts: Path) -> None:
      (f"{NAME},{LOUD}", 2, "ON: one recipe at a time; expected one name")],
 )  # fmt: skip
 def test_on_what_it_cannot_hear(made: Made, on: str, code: int, said: str) -> None:
-    one = told("evaluate", made[0], RUN="a", ON=on)
-    assert (one.code, one.out, len(one.err.splitlines())) == (code, "", 1)
-    assert said in one.err
+    obeyed.assert_one_line(told("evaluate", made[0], RUN="a", ON=on), code, said)
 
 
 def test_folds_on_their_own_recipe_are_tested_on_what_each_left_out(artifacts: Path) -> None:
@@ -572,34 +456,12 @@ def test_folds_on_their_own_recipe_are_tested_on_what_each_left_out(artifacts: P
     assert f"{NAME}, 2 folds: 120 clips" in one.out
 
 
-def test_shards_that_were_built_anew_are_warned_of(
-    artifacts: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other = functools.partial(replace, key="f" * 64)
-    monkeypatch.setattr(report, "load_index", lambda path: other(load_index(path)))
-    one = told("evaluate", artifacts, RUN="a")
-    assert one.code == 0
-    assert f"{NAME}: built anew since a was trained, which may have learnt" in one.err
-    monkeypatch.setattr(use, "load_index", report.load_index)
-    for command in ("teacher", "export"):
-        one = told(command, artifacts, RUN="a")
-        assert (one.code, len(one.err.splitlines())) == (2, 1)
-        assert "the shards were built anew since the run was trained" in one.err
+def test_shards_that_were_built_anew_are_warned_of(artifacts: Path) -> None:
+    obeyed.assert_warned_of_other_shards(OF, artifacts, (report, use), ["teacher", "export"])
 
 
 def test_analyze_draws_the_same_bytes_again(made: Made, artifacts: Path) -> None:
-    where = folder(artifacts, "a")
-    pictures = sorted(where.glob("*.png"))
-    assert len(pictures) == 4
-    before = {path: path.read_bytes() for path in (*pictures, where / "MODEL.md")}
-    for path in before:
-        path.unlink()
-    shutil.rmtree(where / "checkpoints")  # nothing is measured again
-    with drawn():
-        one = told("analyze", artifacts, RUN="a")
-    assert one.code == 0, one.err
-    assert one.out.replace(str(artifacts), "") == made[1]["a"].out.replace(str(made[0]), "")
-    assert {path: path.read_bytes() for path in before} == before
+    obeyed.assert_draws_the_same_again(OF, made, artifacts, 4, drawn)
 
 
 def test_analyze_of_folds_is_of_each(artifacts: Path) -> None:
@@ -611,18 +473,10 @@ def test_analyze_of_folds_is_of_each(artifacts: Path) -> None:
 @pytest.mark.parametrize("command", ["evaluate", "analyze", "classify", "export", "teacher"])
 def test_an_unknown_run_is_told_the_known_ones(made: Made, tmp_path: Path, command: str) -> None:
     more = {"IN": "x.wav"} if command == "classify" else {}
-    one = told(command, made[0], RUN="aa", **more)
-    assert (one.code, one.out, len(one.err.splitlines())) == (1, "", 1)
     known = "classifier/a, classifier/b, classifier/f-1of2, classifier/f-2of2"
-    assert f"no such run; expected one of {known}; got aa" in one.err
-    one = told(command, tmp_path, **more)
-    assert (one.code, len(one.err.splitlines())) == (1, 1)
-    assert f"{tmp_path}/runs: no finished run" in one.err
+    obeyed.assert_known_runs_told(OF, command, made[0], tmp_path, known, **more)
     if command in ("classify", "export"):
-        one = told(command, made[0], RUN="a, b", **more)
-        assert (one.code, one.err) == (
-            2, "RUN: one classifier at a time; expected one name; got a, b\n",
-        )  # fmt: skip
+        obeyed.assert_one_at_a_time(OF, command, made[0], **more)
 
 
 # ------------------------------------------------------------------ classify, export
@@ -702,18 +556,7 @@ def test_an_export_is_six_files_that_the_card_names(artifacts: Path) -> None:
 
 
 def test_back_to_a_checkpoint(made: Made, artifacts: Path) -> None:
-    where = folder(artifacts, "a")
-    one = told("resume", artifacts, RUN="a", CHECKPOINT="9")
-    assert one.code == 0, one.err
-    assert f"{where}: going on from step 9" in one.err
-    assert trainings.told(where) == trainings.told(folder(made[0], "a"))
-    for text, code, said in (
-        ("best", 2, "not a checkpoint; expected a step"),
-        ("5", 1, "no such checkpoint; expected one of 9, 18; got 5"),
-    ):
-        one = told("resume", artifacts, RUN="a", CHECKPOINT=text)
-        assert one.code == code
-        assert said in one.err
+    obeyed.assert_back_to_a_checkpoint(OF, made[0], artifacts, 9, 18)
 
 
 def test_the_last_run_may_be_a_fold(artifacts: Path) -> None:

@@ -5,29 +5,18 @@ and writes only in pytest's own folders.
 """
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 pytest.importorskip("tensorflow")
 
-from tests import classifying, trainings
+from tests import classifying, killed
 from tests.classifying import fresh
-from tests.trainings import KERAS, KILLED
-from training.run import read_state
+from tests.killed import Learnt, Trainer
 
+OF = Trainer("classifier", classifying.script, fresh)
 EPOCH = 9  # steps, with 8 examples each
 PART = 9  # steps of a sweep's part
-
-
-def run(root: Path, **options: Any) -> int | None:
-    return trainings.alone(classifying.script, root, kind=KERAS, **options)
-
-
-def told(root: Path) -> tuple[str, list[Any]]:
-    folder = root / "runs/classifier/a"
-    assert read_state(folder)["state"] == "finished"
-    return trainings.told(folder)
 
 
 @pytest.fixture(scope="module")
@@ -36,42 +25,27 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def whole(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Learnt:
     """What an uninterrupted run learns."""
-    root = fresh(shards, tmp_path_factory.mktemp("whole") / "a")
-    assert run(root) == 0, Path(f"{root}.log").read_text()
-    found = told(root)
-    assert found[1][-1]["step"] == 3 * EPOCH
-    return found
+    return OF.whole(fresh(shards, tmp_path_factory.mktemp("whole") / "a"), 3 * EPOCH)
 
 
-def test_killed_amid_an_epoch(shards: Path, tmp_path: Path, whole: Any) -> None:
-    root = fresh(shards, tmp_path / "a")
-    assert run(root, fault="step:14") == KILLED
-    assert run(root) == 0
-    assert told(root) == whole
+def test_killed_amid_an_epoch(shards: Path, tmp_path: Path, whole: Learnt) -> None:
+    assert OF.killed(fresh(shards, tmp_path / "a"), "step:14") == whole
 
 
 @pytest.mark.slow
-def test_what_is_tested_takes_part(shards: Path, tmp_path: Path, whole: Any) -> None:
+def test_what_is_tested_takes_part(shards: Path, tmp_path: Path, whole: Learnt) -> None:
     """The teacher and the changes of examples: without them something else is learnt."""
-    found = [whole[0]]
-    for name, options in (("a", {"taught": False}), ("b", {"changed": False})):
-        root = fresh(shards, tmp_path / name)
-        assert run(root, **options) == 0
-        found.append(told(root)[0])
-    assert len(set(found)) == 3
+    each = ({"taught": False}, {"changed": False})
+    killed.assert_each_learns_other_things(OF, shards, tmp_path, [whole], *each)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("first", range(1, 3 * EPOCH, PART))
-def test_killed_at_every_step(shards: Path, tmp_path: Path, whole: Any, first: int) -> None:
-    for step in range(first, first + PART):
-        root = fresh(shards, tmp_path / f"{step}")
-        assert run(root, fault=f"step:{step}") == KILLED
-        assert run(root) == 0
-        assert told(root) == whole, step
+def test_killed_at_every_step(shards: Path, tmp_path: Path, whole: Learnt, first: int) -> None:
+    killed.assert_killed_at_each(OF, shards, tmp_path, whole, range(first, first + PART))
 
 
 @pytest.mark.slow
@@ -81,23 +55,11 @@ def test_killed_at_every_step(shards: Path, tmp_path: Path, whole: Any, first: i
 )
 def test_other_profiles_and_nets(shards: Path, tmp_path: Path, profile: str, backbone: str) -> None:
     """A plateau without an average, and a cosine with one."""
-    sure, root = (fresh(shards, tmp_path / name) for name in "ab")
     options = {"profile": profile, "backbone": backbone, "taught": False}
-    assert run(sure, **options) == 0
-    for fault in ("step:13", "step:7"):
-        assert run(root, fault=fault, **options) == KILLED
-    assert run(root, **options) == 0
-    assert told(root) == told(sure)
+    killed.assert_killed_learns_the_same(OF, shards, tmp_path, "step:13", "step:7", **options)
 
 
 @pytest.mark.slow
 def test_two_processes(shards: Path, tmp_path: Path) -> None:
     """Each with half of every batch."""
-    sure, root = (fresh(shards, tmp_path / name) for name in "ab")
-    assert trainings.together(classifying.script, sure, kind=KERAS) == [0, 0]
-    found = told(sure)
-    assert found[1][-1]["step"] == 3 * EPOCH
-    two = (classifying.script, root)
-    assert KILLED in trainings.together(*two, "step:14", "step:14", kind=KERAS)
-    assert trainings.together(*two, kind=KERAS) == [0, 0]
-    assert told(root) == found
+    killed.assert_two_processes_killed(OF, shards, tmp_path, 3 * EPOCH)

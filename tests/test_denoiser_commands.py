@@ -23,10 +23,11 @@ import soundfile as sf
 torch = pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
-from click.testing import CliRunner  # noqa: E402
-
-from tests import corpus, denoising, here, trainings  # noqa: E402
-from tests.denoising import HIGH, LOW, Told, fresh, quick  # noqa: E402
+from tests import corpus, denoising, here, obeyed, trainings  # noqa: E402
+from tests.commanded import Told  # noqa: E402
+from tests.denoising import HIGH, LOW, quick  # noqa: E402
+from tests.here import fresh  # noqa: E402
+from tests.obeyed import learnt, names  # noqa: E402
 from training import models  # noqa: E402
 from training.data.index import Index, load_index  # noqa: E402
 from training.denoiser import __main__ as script  # noqa: E402
@@ -40,7 +41,7 @@ from training.runs import CARD  # noqa: E402
 
 STEPS = 8  # of two epochs
 DRAW = {name: getattr(report.plots, name) for name in ("history", "gains")}
-COMMANDS = ("train", "evaluate", "analyze", "denoise", "export")
+told, folder = denoising.OF.told, denoising.OF.folder
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +51,14 @@ def made(
     """Artifacts with the runs `low`, `low2` of another seed, and `high`; what the first said."""
     artifacts = fresh(denoising_shards, tmp_path_factory.mktemp("commands") / "artifacts")
     with quick(drawn=True):
-        first = denoising.told("train", artifacts, RECIPE=LOW, EPOCHS="2", RUN="low", SEED="0")
+        first = told("train", artifacts, RECIPE=LOW, EPOCHS="2", RUN="low", SEED="0")
     assert first.code == 0, first.err
     with quick():
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(report, "whole", unmeasured)
             for name, recipe, seed in (("low2", LOW, "1"), ("high", HIGH, "")):
                 more = {"RECIPE": recipe, "EPOCHS": "2", "RUN": name, "SEED": seed}
-                assert denoising.told("train", artifacts, **more).code == 0
+                assert told("train", artifacts, **more).code == 0
         yield artifacts, first
 
 
@@ -72,18 +73,6 @@ def artifacts(made: tuple[Path, Told], denoising_shards: Path, tmp_path: Path) -
     mine = fresh(denoising_shards, tmp_path / "artifacts")
     shutil.copytree(made[0] / "runs", mine / "runs")
     return mine
-
-
-def told(command: str, artifacts: Path, *options: str, **variables: str) -> Told:
-    return denoising.told(command, artifacts, *options, **variables)
-
-
-def folder(artifacts: Path, name: str) -> Path:
-    return artifacts / "runs" / "denoiser" / name
-
-
-def names(where: Path) -> set[str]:
-    return {path.name for path in where.iterdir()}
 
 
 # ------------------------------------------------------------------ train
@@ -128,7 +117,7 @@ def test_the_same_command_again_does_no_step(
     assert again.code == 0, again.err
     assert f"{STEPS} steps" in again.err
     written = here.written(before, here.stamps(low))
-    assert not [name for name in written if re.search("checkpoints|metrics|config", name)]
+    assert not learnt(written)
 
 
 def test_another_configuration_under_its_name_is_one_line(artifacts: Path) -> None:
@@ -137,21 +126,14 @@ def test_another_configuration_under_its_name_is_one_line(artifacts: Path) -> No
         ({"EPOCHS": "2", "SEED": "4"}, "config.settings.seed = 0; got 4"),
         ({"EPOCHS": "2", "INIT": "low2"}, "config.init.run = 'nothing'"),
     ):
-        run = told("train", artifacts, RECIPE=LOW, RUN="low", **more)
-        assert run.code == 2
-        assert run.out == ""
-        assert len(run.err.splitlines()) == 1
-        assert said in run.err
+        obeyed.assert_one_line(told("train", artifacts, RECIPE=LOW, RUN="low", **more), 2, said)
 
 
 def test_without_a_name_what_determines_a_run_is_its_name(
     artifacts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(report, "whole", unmeasured)
-    shutil.rmtree(artifacts / "runs")
-    for more in ({}, {}, {"SEED": "3"}):
-        assert told("train", artifacts, RECIPE=LOW, EPOCHS="1", **more).code == 0
-    assert len(names(artifacts / "runs" / "denoiser")) == 2
+    obeyed.assert_named_by_what_determines_it(denoising.OF, artifacts, RECIPE=LOW)
 
 
 def test_recipes_by_name_and_by_path_make_one_model_for_all(
@@ -228,17 +210,6 @@ def test_a_wrong_value_is_one_line(
     assert re.search(said, run.err)
 
 
-@pytest.mark.parametrize(
-    ("command", "option", "said"),
-    [("train", "--ecpochs", "No such option"), ("tarin", "-h", "No such command 'tarin'"),
-     ("denoise", "--run=low", "Missing option '--in'"), ("evaluate", "--limit=x", "not a valid")],
-)  # fmt: skip
-def test_a_wrong_option_is_one_line(tmp_path: Path, command: str, option: str, said: str) -> None:
-    run = told(command, tmp_path, option)
-    assert (run.code, run.out, len(run.err.splitlines())) == (2, "", 1)
-    assert said in run.err
-
-
 def test_as_a_module(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "training.denoiser", "evaluate"], cwd=corpus.REPO, text=True,
@@ -247,16 +218,6 @@ def test_as_a_module(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
     assert "'LIMIT'" in done.stderr
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_tells_every_option_and_its_variable(name: str) -> None:
-    assert set(script.cli.commands) == set(COMMANDS)
-    text = " ".join(CliRunner().invoke(script.cli, [name, "-h"]).output.split())
-    for option in script.cli.commands[name].params:
-        assert isinstance(option, click.Option)
-        assert f"{option.opts[0]} " in text
-        assert f"env var: {option.envvar}" in text
 
 
 # ------------------------------------------------------------------ what cannot be measured
@@ -435,7 +396,7 @@ def test_a_finished_run_is_measured_again_and_learns_nothing_more(artifacts: Pat
     assert f"{LOW}, test: 28 mixtures" in run.out
     written = here.written(before, here.stamps(low))
     assert f"evaluation-{LOW}.json" in written
-    assert not [name for name in written if re.search("checkpoints|metrics|config", name)]
+    assert not learnt(written)
 
 
 # ------------------------------------------------------------------ evaluate, analyze

@@ -9,19 +9,20 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 pytest.importorskip("torch")
 
 from tests import corpus, here, trainings
-from tests.trainings import KILLED
+from tests.here import fresh
+from tests.killed import Learnt, Trainer
+from tests.trainings import KILLED, TORCH
 from training.data.torch_data import Mixtures
 from training.denoiser import train
 from training.denoiser.profiles import chosen
 from training.engine.torch_ranks import joined
-from training.run import main, read_state
+from training.run import main
 
 EPOCH = 14  # steps, with 4 examples each
 PART = 14  # steps of a sweep's part
@@ -56,34 +57,19 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "artifacts"
 
 
-def fresh(shards: Path, root: Path) -> Path:
-    """Artifacts of which nothing was trained."""
-    root.mkdir()
-    (root / "tiny-mix").symlink_to(shards / "tiny-mix")
-    return root
-
-
-def told(root: Path) -> tuple[str, list[Any]]:
-    folder = root / "runs/denoiser/a"
-    assert read_state(folder)["state"] == "finished"
-    return trainings.told(folder)
-
-
-def run(root: Path, **options: Any) -> int | None:
-    return trainings.alone(script, root, **options)
+OF = Trainer("denoiser", script, fresh, TORCH)
+run, told = OF.run, OF.told
 
 
 @pytest.fixture(scope="module")
-def whole(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def whole(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Learnt:
     """What an uninterrupted run learns."""
-    root = fresh(shards, tmp_path_factory.mktemp("whole") / "a")
-    assert run(root) == 0
-    found = told(root)
-    assert found[1][-1]["step"] == 2 * EPOCH
-    return found
+    return OF.whole(fresh(shards, tmp_path_factory.mktemp("whole") / "a"), 2 * EPOCH)
 
 
-def test_kills_in_a_row_with_other_loader_threads(shards: Path, tmp_path: Path, whole: Any) -> None:
+def test_kills_in_a_row_with_other_loader_threads(
+    shards: Path, tmp_path: Path, whole: Learnt
+) -> None:
     """Before anything was saved, at the end of an epoch, inside a save and amid an epoch."""
     root = fresh(shards, tmp_path / "a")
     for fault, workers in (("step:4", 1), ("step:14", 2), ("rename:4", 3), ("step:6", 1)):
@@ -92,7 +78,7 @@ def test_kills_in_a_row_with_other_loader_threads(shards: Path, tmp_path: Path, 
     assert told(root) == whole
 
 
-def test_two_processes(shards: Path, tmp_path: Path, whole: Any) -> None:
+def test_two_processes(shards: Path, tmp_path: Path, whole: Learnt) -> None:
     """Each with half of every batch."""
     sure, root = (fresh(shards, tmp_path / name) for name in "ab")
     assert trainings.together(script, sure, batch=2) == [0, 0]

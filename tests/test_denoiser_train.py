@@ -15,7 +15,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from tests import here, trainings  # noqa: E402
-from tests.denoising import HIGH, LOW, fresh  # noqa: E402
+from tests.denoising import HIGH, LOW  # noqa: E402
+from tests.here import fresh  # noqa: E402
 from training.data.index import DataError, Index, load_index  # noqa: E402
 from training.data.mixing import Online  # noqa: E402
 from training.data.torch_data import count, pairs  # noqa: E402

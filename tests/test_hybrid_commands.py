@@ -4,7 +4,6 @@ Reads small shards. Writes runs in pytest's folders. The nets here are as small 
 """
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -12,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import pytest
 import scipy.special
@@ -22,14 +20,12 @@ import soundfile as sf
 tf = pytest.importorskip("tensorflow")
 pytest.importorskip("matplotlib")
 
-from click.testing import CliRunner  # noqa: E402
-
-from tests import commanded, corpus, here, hybrids, trainings  # noqa: E402
-from tests.commanded import Told  # noqa: E402
-from tests.hybrids import NAME, NUMBERS, SAMPLES, fresh  # noqa: E402
-from training import __main__ as of_any_model  # noqa: E402
+from tests import corpus, here, hybrids, trainings  # noqa: E402
+from tests.commanded import Script, Told, blank  # noqa: E402
+from tests.here import fresh  # noqa: E402
+from tests.hybrids import BARE, MUTE, NAME, NUMBERS, SAMPLES  # noqa: E402
+from tests.obeyed import learnt, names  # noqa: E402
 from training import report as of_runs  # noqa: E402
-from training import resume  # noqa: E402
 from training.classes import course, report  # noqa: E402
 from training.classes.parts import parts  # noqa: E402
 from training.data.index import SPLITS, Index, load_index  # noqa: E402
@@ -46,29 +42,14 @@ from training.hybrid import kind, net, profiles, train, use  # noqa: E402
 from training.hybrid.profiles import VARIANTS  # noqa: E402
 from training.run import read_config, read_metrics, read_state  # noqa: E402
 
-BARE, MUTE = "tiny-bare", "tiny-mute"  # without classes, without vectors
 PICTURES = ("confusion", "calibration", "classes")
-COMMANDS = ("train", "evaluate", "analyze", "classify", "export")
 PARTS = ("raw", "features", "unmixed")
 VIEWED = ("a, 2 views", "a, 10 views")
 
+OF = Script("hybrid", script.cli, {"RECIPE": NAME, "MAX_RAM": ""})
+told, folder = OF.told, OF.folder
+
 Made = tuple[Path, dict[str, Told]]
-
-
-def told(command: str, artifacts: Path, *options: str, **variables: str) -> Told:
-    """A command by what make exports."""
-
-    def work() -> None:
-        if command == "resume":
-            resume.resume()
-            return
-        if command in of_any_model.COMMANDS:
-            of_any_model.command([command, *options])
-            return
-        script.cli.main([command, *options], standalone_mode=False)
-
-    known = {"ARTIFACTS": os.fspath(artifacts), "RECIPE": NAME, "MAX_RAM": ""}
-    return commanded.told(work, known | variables)
 
 
 def _often(
@@ -85,10 +66,6 @@ def _unheard(wave: Any) -> Any:
     return tf.zeros((tf.shape(wave)[0], NUMBERS))
 
 
-def _drawn(what: object, path: Path, **more: object) -> None:
-    path.write_bytes(b"a picture")
-
-
 @pytest.fixture(scope="module", autouse=True)
 def quick() -> Iterator[None]:
     """Nets of one stage, few changes, the majority as the only baseline, no pictures, one core, one
@@ -102,19 +79,15 @@ def quick() -> Iterator[None]:
         patch.setattr(keras_ranks, "threads_fixed", lambda threads: None)  # other tests compute
         patch.setitem(profiles.PROFILES, "demo", demo)
         patch.setattr(report, "baselines", _often)
-        patch.setattr(of_runs, "history", _drawn)
+        patch.setattr(of_runs, "history", blank)
         for name in PICTURES:
-            patch.setattr(report.plots, name, _drawn)
+            patch.setattr(report.plots, name, blank)
         yield
 
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    fields = {BARE: ["wave", "vector"], MUTE: ["wave", "label"]}
-    return hybrids.build(
-        tmp_path_factory.mktemp("hybrid-commands"),
-        *(here.changed(hybrids.RECIPE, name=n, output__fields=f) for n, f in fields.items()),
-    )
+    return hybrids.build(tmp_path_factory.mktemp("hybrid-commands"), *hybrids.LACKING)
 
 
 @pytest.fixture(scope="module")
@@ -148,19 +121,6 @@ def artifacts(made: Made, shards: Path, tmp_path: Path) -> Path:
     mine = fresh(shards, tmp_path / "artifacts")
     shutil.copytree(made[0] / "runs", mine / "runs")
     return mine
-
-
-def folder(artifacts: Path, name: str) -> Path:
-    return artifacts / "runs" / "hybrid" / name
-
-
-def names(where: Path) -> set[str]:
-    return {path.name for path in where.iterdir()}
-
-
-def learnt(written: set[str]) -> list[str]:
-    """Of the files that were written: what training writes."""
-    return [name for name in written if re.search("checkpoints|metrics|config", name)]
 
 
 def rows(text: str) -> dict[str, list[str]]:
@@ -341,16 +301,6 @@ def test_a_wrong_value_is_one_line(
     assert (one.code, one.out, len(lines)) == (code, "", 1), one.err
     assert re.search(said, one.err)
     assert names(made[0] / "runs" / "hybrid") == before
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_tells_every_option_and_its_variable(name: str) -> None:
-    assert set(script.cli.commands) == set(COMMANDS)
-    text = " ".join(CliRunner().invoke(script.cli, [name, "-h"]).output.split())
-    for option in script.cli.commands[name].params:
-        assert isinstance(option, click.Option)
-        assert f"{option.opts[0]} " in text
-        assert f"env var: {option.envvar}" in text
 
 
 # ---- folds -------------------------------------------------------------------------------------

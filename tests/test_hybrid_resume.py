@@ -12,26 +12,16 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from tests import hybrids, trainings
-from tests.hybrids import fresh
-from tests.trainings import KERAS, KILLED
-from training.run import read_state
+from tests import hybrids, killed
+from tests.here import fresh
+from tests.killed import Learnt, Trainer
 
+OF = Trainer("hybrid", hybrids.script, fresh)
 EPOCH = 10  # steps, with 8 examples each
 PART = 10  # steps of a sweep's part
 # A variant, and the parts of a batch: a net of one branch is traced in half the time.
 CASES = [("", 1), ("features", 2)]
 SLOW = pytest.param("", 2, marks=pytest.mark.slow)
-
-
-def run(root: Path, **options: Any) -> int | None:
-    return trainings.alone(hybrids.script, root, kind=KERAS, **options)
-
-
-def told(root: Path) -> tuple[str, list[Any]]:
-    folder = root / "runs/hybrid/a"
-    assert read_state(folder)["state"] == "finished"
-    return trainings.told(folder)
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +34,9 @@ def whole(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Variant, parts -> what an uninterrupted run learns."""
 
     @functools.cache
-    def of(variant: str, parts: int) -> Any:
+    def of(variant: str, parts: int) -> Learnt:
         root = fresh(shards, tmp_path_factory.mktemp("whole") / "a")
-        assert run(root, variant=variant, parts=parts) == 0, Path(f"{root}.log").read_text()
-        found = told(root)
-        assert found[1][-1]["step"] == 2 * EPOCH
-        return found
+        return OF.whole(root, 2 * EPOCH, variant=variant, parts=parts)
 
     return of
 
@@ -59,23 +46,16 @@ def test_killed_amid_an_epoch(
     shards: Path, tmp_path: Path, whole: Any, variant: str, parts: int
 ) -> None:
     root, options = fresh(shards, tmp_path / "a"), {"variant": variant, "parts": parts}
-    assert run(root, fault="step:14", **options) == KILLED
-    assert read_state(root / "runs/hybrid/a")["state"] == "unfinished"
-    assert run(root, **options) == 0
-    assert told(root) == whole(variant, parts)
+    assert OF.killed(root, "step:14", **options) == whole(variant, parts)
 
 
 @pytest.mark.slow
 def test_what_is_tested_takes_part(shards: Path, tmp_path: Path, whole: Any) -> None:
     """The changes of sound, each branch, and that each part of a batch is drawn for by itself:
     otherwise something else is learnt."""
-    found = [whole("", 1)[0], whole("", 2)[0]]
-    for name, options in (("a", {"changed": False}), ("b", {"variant": "unmixed"}),
-                          ("c", {"variant": "raw"}), ("d", {"variant": "features"})):  # fmt: skip
-        root = fresh(shards, tmp_path / name)
-        assert run(root, **options) == 0
-        found.append(told(root)[0])
-    assert len(set(found)) == 6
+    known = [whole("", 1), whole("", 2)]
+    each = [{"changed": False}, *({"variant": one} for one in ("unmixed", "raw", "features"))]
+    killed.assert_each_learns_other_things(OF, shards, tmp_path, known, *each)
 
 
 @pytest.mark.slow
@@ -85,11 +65,8 @@ def test_what_is_tested_takes_part(shards: Path, tmp_path: Path, whole: Any) -> 
 def test_killed_at_every_step(
     shards: Path, tmp_path: Path, whole: Any, parts: int, first: int
 ) -> None:
-    for step in range(first, first + PART):
-        root = fresh(shards, tmp_path / f"{step}")
-        assert run(root, parts=parts, fault=f"step:{step}") == KILLED
-        assert run(root, parts=parts) == 0
-        assert told(root) == whole("", parts), step
+    steps = range(first, first + PART)
+    killed.assert_killed_at_each(OF, shards, tmp_path, whole("", parts), steps, parts=parts)
 
 
 @pytest.mark.slow
@@ -102,10 +79,5 @@ def test_other_profiles_and_variants(
     shards: Path, tmp_path: Path, profile: str, variant: str
 ) -> None:
     """A plateau without an average, and a cosine with one; stored vectors, and none."""
-    sure, root = (fresh(shards, tmp_path / name) for name in "ab")
     options = {"profile": profile, "variant": variant}
-    assert run(sure, **options) == 0
-    for fault in ("step:13", "step:4"):
-        assert run(root, fault=fault, **options) == KILLED
-    assert run(root, **options) == 0
-    assert told(root) == told(sure)
+    killed.assert_killed_learns_the_same(OF, shards, tmp_path, "step:13", "step:4", **options)

@@ -18,8 +18,9 @@ tf = pytest.importorskip("tensorflow")
 
 import keras  # noqa: E402
 
-from tests import corpus, here, hybrids  # noqa: E402
-from tests.hybrids import NAME, NUMBERS, SAMPLES, Stub, fresh, small  # noqa: E402
+from tests import corpus, hybrids  # noqa: E402
+from tests.here import fresh  # noqa: E402
+from tests.hybrids import BARE, LONE, MUTE, NAME, NUMBERS, SAMPLES, Stub, small  # noqa: E402
 from training.classes.parts import parts  # noqa: E402
 from training.data.index import SPLITS, DataError, Index, load_index  # noqa: E402
 from training.data.tf_data import narrow  # noqa: E402
@@ -32,16 +33,11 @@ from training.hybrid.profiles import VARIANTS, Profile  # noqa: E402
 from training.run import opened  # noqa: E402
 
 SEED = tf.constant([3, 4], tf.int32)
-BARE, MUTE, LONE = "tiny-bare", "tiny-mute", "tiny-lone"  # without classes, vectors, sound
 
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    fields = {BARE: ["wave", "vector"], MUTE: ["wave", "label"], LONE: ["vector", "label"]}
-    return hybrids.build(
-        tmp_path_factory.mktemp("hybrid-train"),
-        *(here.changed(hybrids.RECIPE, name=n, output__fields=f) for n, f in fields.items()),
-    )
+    return hybrids.build(tmp_path_factory.mktemp("hybrid-train"), *hybrids.LACKING)
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,6 @@ as a net can be, but for the command that runs as a process of its own.
 """
 
 import contextlib
-import functools
-import json
-import os
 import re
 import shutil
 import subprocess
@@ -17,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import click
 import librosa
 import numpy as np
 import pytest
@@ -27,15 +23,13 @@ import soxr
 tf = pytest.importorskip("tensorflow")
 pytest.importorskip("matplotlib")
 
-from click.testing import CliRunner  # noqa: E402
-
-from tests import commanded, corpus, here, tagging, trainings  # noqa: E402
-from tests.commanded import Told  # noqa: E402
+from tests import corpus, here, obeyed, tagging, trainings  # noqa: E402
+from tests.commanded import Script, Told, blank  # noqa: E402
+from tests.here import fresh  # noqa: E402
+from tests.obeyed import finite, learnt, names  # noqa: E402
 from tests.tagging import NAME, TAGS, tiny  # noqa: E402
-from training import __main__ as of_any_model  # noqa: E402
 from training import report as of_runs  # noqa: E402
-from training import resume  # noqa: E402
-from training.data.index import DataError, load_index  # noqa: E402
+from training.data.index import load_index  # noqa: E402
 from training.data.tf_data import narrow  # noqa: E402
 from training.durable import hash_of  # noqa: E402
 from training.engine import keras_ranks  # noqa: E402
@@ -49,35 +43,17 @@ from training.tagger.baselines import MFCC, OFTEN  # noqa: E402
 
 FEW, WIDE, PLAIN, WAVES = "tiny-few", "tiny-wide", "tiny-plain", "tiny-waves"
 STEPS = 20  # of two epochs
-COMMANDS = ("train", "import", "evaluate", "analyze", "tag", "export")
 HISTORY, BARS, LINEAR = of_runs.history, plots.tags, report.linear
 MAKE_NET = train.make_net
+
+OF = Script("tagger", script.cli, {"RECIPE": NAME, "JOBS": "1"})
+told, folder = OF.told, OF.folder
 
 Made = tuple[Path, dict[str, Told]]
 
 
-def told(command: str, artifacts: Path, *options: str, **variables: str) -> Told:
-    """A command by what make exports."""
-
-    def work() -> None:
-        if command == "resume":
-            resume.resume()
-            return
-        if command in of_any_model.COMMANDS:
-            of_any_model.command([command, *options])
-            return
-        script.cli.main([command, *options], standalone_mode=False)
-
-    known = {"ARTIFACTS": os.fspath(artifacts), "RECIPE": NAME, "JOBS": "1"}
-    return commanded.told(work, known | variables)
-
-
 def _half(x: np.ndarray, tags: np.ndarray, groups: np.ndarray, test: np.ndarray) -> np.ndarray:
     return np.full((len(test), tags.shape[1]), 0.5)
-
-
-def _drawn(told: object, path: Path, **more: object) -> None:
-    path.write_bytes(b"a picture")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -92,8 +68,8 @@ def quick() -> Iterator[None]:
         patch.setattr(use, "one_thread_each", lambda jobs: None)
         patch.setitem(profiles.PROFILES, "demo", small)
         patch.setattr(report, "linear", _half)
-        patch.setattr(of_runs, "history", _drawn)
-        patch.setattr(plots, "tags", _drawn)
+        patch.setattr(of_runs, "history", blank)
+        patch.setattr(plots, "tags", blank)
         yield
 
 
@@ -118,7 +94,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def made(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     """Artifacts with the runs `a`, and `b` of another seed; what was said."""
-    artifacts = tagging.fresh(shards, tmp_path_factory.mktemp("commands") / "artifacts")
+    artifacts = fresh(shards, tmp_path_factory.mktemp("commands") / "artifacts")
     said = {}
     with whole():
         said["a"] = told("train", artifacts, RUN="a")
@@ -131,31 +107,9 @@ def made(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
 @pytest.fixture
 def artifacts(made: Made, shards: Path, tmp_path: Path) -> Path:
     """The same, for one test alone."""
-    mine = tagging.fresh(shards, tmp_path / "artifacts")
+    mine = fresh(shards, tmp_path / "artifacts")
     shutil.copytree(made[0] / "runs", mine / "runs")
     return mine
-
-
-def folder(artifacts: Path, name: str) -> Path:
-    return artifacts / "runs" / "tagger" / name
-
-
-def names(where: Path) -> set[str]:
-    return {path.name for path in where.iterdir()}
-
-
-def learnt(written: set[str]) -> list[str]:
-    """Of the files that were written: what training writes."""
-    return [name for name in written if re.search("checkpoints|metrics|config", name)]
-
-
-def finite(text: str) -> Any:
-    """JSON of numbers alone."""
-
-    def refuse(word: str) -> None:
-        raise AssertionError(word)
-
-    return json.loads(text, parse_constant=refuse)
 
 
 # ------------------------------------------------------------------ train
@@ -211,21 +165,11 @@ def test_stdout_holds_the_table_and_stderr_how_it_went(made: Made) -> None:
 
 
 def test_the_same_command_again_trains_nothing(artifacts: Path) -> None:
-    before = here.stamps(artifacts / "runs")
-    again = told("train", artifacts, RUN="a")
-    assert again.code == 0, again.err
-    assert f"{STEPS} steps" in again.err
-    assert "epoch" not in again.err.replace("all epochs", "")
-    written = here.written(before, here.stamps(artifacts / "runs"))
-    assert f"tagger/a/evaluation-{NAME}.json" in written
-    assert not learnt(written)
+    obeyed.assert_trains_nothing_again(OF, artifacts, STEPS, f"evaluation-{NAME}.json")
 
 
 def test_without_a_name_what_determines_a_run_is_its_name(artifacts: Path) -> None:
-    shutil.rmtree(artifacts / "runs")
-    for more in ({}, {}, {"SEED": "3"}):
-        assert told("train", artifacts, EPOCHS="1", **more).code == 0
-    assert len(names(artifacts / "runs" / "tagger")) == 2
+    obeyed.assert_named_by_what_determines_it(OF, artifacts)
 
 
 def test_another_configuration_under_its_name_is_one_line(artifacts: Path) -> None:
@@ -235,9 +179,7 @@ def test_another_configuration_under_its_name_is_one_line(artifacts: Path) -> No
         ({"NET": "musicnn"}, "config.net = 'musicnn-small'; got 'musicnn'"),
         ({"INIT": "b"}, "config.start = None"),
     ):
-        one = told("train", artifacts, RUN="a", **more)
-        assert (one.code, one.out, len(one.err.splitlines())) == (2, "", 1)
-        assert said in one.err
+        obeyed.assert_one_line(told("train", artifacts, RUN="a", **more), 2, said)
 
 
 def test_every_variable_reaches_the_configuration(
@@ -296,29 +238,6 @@ def test_a_wrong_value_is_one_line(
     assert here.stamps(made[0] / "runs") == before
 
 
-@pytest.mark.parametrize(
-    ("command", "option", "said"),
-    [("train", "--ecpochs", "No such option"), ("tarin", "-h", "No such command 'tarin'"),
-     ("tag", "--run=a", "Missing option '--in'"), ("tag", "--top=0", "not in the range"),
-     ("tag", "--jobs=0", "not in the range"),
-    ],
-)  # fmt: skip
-def test_a_wrong_option_is_one_line(tmp_path: Path, command: str, option: str, said: str) -> None:
-    one = told(command, tmp_path, option)
-    assert (one.code, one.out, len(one.err.splitlines())) == (2, "", 1)
-    assert said in one.err
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_tells_every_option_and_its_variable(name: str) -> None:
-    assert set(script.cli.commands) == set(COMMANDS)
-    text = " ".join(CliRunner().invoke(script.cli, [name, "-h"]).output.split())
-    for option in script.cli.commands[name].params:
-        assert isinstance(option, click.Option)
-        assert f"{option.opts[0]} " in text
-        assert f"env var: {option.envvar}" in text
-
-
 @pytest.mark.parametrize(("recipe", "said"), [
     (NAME, "those of the last layer among them\n"),
     (FEW, "; its last layer has 4 answers: that of 2 is fresh\n"),
@@ -336,42 +255,15 @@ def test_another_run_is_where_it_begins(artifacts: Path, recipe: str, said: str)
     assert not learnt(here.written(before, here.stamps(artifacts / "runs")))
 
 
-def test_a_run_that_cannot_be_measured_is_finished_and_says_what_to_do(
-    artifacts: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def missing(*rest: Any) -> Any:
-        raise DataError("nothing in test", "there", "an example", 0, "add recordings")
-
-    monkeypatch.setattr(report, "linear", missing)
-    one = told("train", artifacts, RUN="blind", EPOCHS="1")
-    where = folder(artifacts, "blind")
-    last = one.err.splitlines()[-1]
-    assert (one.code, one.out) == (1, "")
-    assert last.startswith(f"{where}: the run is finished, but not measured (there: nothing in")
-    assert last.endswith("Mend that, then make evaluate RUN=blind")
-    assert read_state(where)["state"] == "finished"
-    assert {"training_history.png", "MODEL.md"} <= names(where)
-    monkeypatch.undo()
-    before = (where / "MODEL.md").read_text()
-    assert told("evaluate", artifacts, RUN="blind").code == 0
-    assert (where / "MODEL.md").read_text() != before
+def test_a_run_that_cannot_be_measured_is_finished_and_says_what_to_do(artifacts: Path) -> None:
+    obeyed.assert_finished_though_not_measured(OF, artifacts, report, "linear")
 
 
 # ------------------------------------------------------------------ evaluate, analyze
 
 
 def test_two_runs_stand_side_by_side(artifacts: Path) -> None:
-    before = here.stamps(artifacts / "runs")
-    one = told("evaluate", artifacts, RUN="b, a")
-    assert one.code == 0, one.err
-    for name in ("a", "b", re.escape(MFCC), OFTEN):
-        assert re.search(rf"^{name} +\d", one.out, re.M)
-    assert "How far b lies above each" in one.out
-    found = finite((folder(artifacts, "b") / f"evaluation-{NAME}.json").read_text())
-    assert (found["ours"], set(found["ahead"])) == ("b", {"a", MFCC, OFTEN})
-    written = here.written(before, here.stamps(artifacts / "runs"))
-    assert written
-    assert not [name for name in written if not name.startswith("tagger/b/")]
+    obeyed.assert_side_by_side(OF, artifacts, f"evaluation-{NAME}.json", (MFCC, OFTEN))
 
 
 def test_without_a_name_it_is_the_last_run(artifacts: Path) -> None:
@@ -381,15 +273,9 @@ def test_without_a_name_it_is_the_last_run(artifacts: Path) -> None:
 
 
 def test_on_another_recipe_and_into_the_card(artifacts: Path) -> None:
-    where = folder(artifacts, "a")
-    one = told("evaluate", artifacts, RUN="a", ON=FEW)
-    assert one.code == 0, one.err
-    assert f"{FEW}, test: 6 tracks (24 patches) of 3 groups, 2 tags" in one.out
-    assert {f"evaluation-{FEW}.json", f"tags-{FEW}.png"} <= names(where)
-    card = (where / "MODEL.md").read_text()
-    assert FEW in card
-    assert NAME in card
-    assert "WARNING" not in one.err
+    said = f"{FEW}, test: 6 tracks (24 patches) of 3 groups, 2 tags"
+    files = {f"evaluation-{FEW}.json", f"tags-{FEW}.png"}
+    obeyed.assert_measured_on_another(OF, artifacts, (NAME, FEW), said, files)
 
 
 def test_a_run_that_lacks_a_word_is_learnt_from(artifacts: Path) -> None:
@@ -413,54 +299,25 @@ def test_a_run_that_lacks_a_word_is_learnt_from(artifacts: Path) -> None:
      (f"{NAME},{FEW}", 2, "ON: one recipe at a time; expected one name")],
 )  # fmt: skip
 def test_on_what_it_cannot_hear(made: Made, on: str, code: int, said: str) -> None:
-    one = told("evaluate", made[0], RUN="a", ON=on)
-    assert (one.code, one.out, len(one.err.splitlines())) == (code, "", 1)
-    assert said in one.err
+    obeyed.assert_one_line(told("evaluate", made[0], RUN="a", ON=on), code, said)
 
 
-def test_shards_that_were_built_anew_are_warned_of(
-    artifacts: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other = functools.partial(replace, key="f" * 64)
-    monkeypatch.setattr(report, "load_index", lambda path: other(load_index(path)))
-    one = told("evaluate", artifacts, RUN="a")
-    assert one.code == 0
-    assert f"{NAME}: built anew since a was trained, which may have learnt" in one.err
-    monkeypatch.setattr(use, "load_index", report.load_index)
-    one = told("export", artifacts, RUN="a")
-    assert (one.code, len(one.err.splitlines())) == (2, 1)
-    assert "the shards were built anew since the run was trained" in one.err
+def test_shards_that_were_built_anew_are_warned_of(artifacts: Path) -> None:
+    obeyed.assert_warned_of_other_shards(OF, artifacts, (report, use), ["export"])
 
 
 def test_analyze_draws_the_same_bytes_again(made: Made, artifacts: Path) -> None:
-    where = folder(artifacts, "a")
-    pictures = sorted(where.glob("*.png"))
-    assert len(pictures) == 2
-    before = {path: path.read_bytes() for path in (*pictures, where / "MODEL.md")}
-    for path in before:
-        path.unlink()
-    shutil.rmtree(where / "checkpoints")  # nothing is measured again
-    with whole():
-        one = told("analyze", artifacts, RUN="a")
-    assert one.code == 0, one.err
-    assert one.out.replace(str(artifacts), "") == made[1]["a"].out.replace(str(made[0]), "")
-    assert {path: path.read_bytes() for path in before} == before
+    obeyed.assert_draws_the_same_again(OF, made, artifacts, 2, whole)
 
 
 @pytest.mark.parametrize("command", ["evaluate", "analyze", "tag", "export"])
 def test_an_unknown_run_is_told_the_known_ones(made: Made, tmp_path: Path, command: str) -> None:
     more = {"IN": "x.wav"} if command == "tag" else {}
-    one = told(command, made[0], RUN="aa", **more)
-    assert (one.code, one.out, len(one.err.splitlines())) == (1, "", 1)
-    assert "no such run; expected one of tagger/a, tagger/b; got aa" in one.err
-    one = told(command, tmp_path, **more)
-    assert (one.code, len(one.err.splitlines())) == (1, 1)
-    assert f"{tmp_path}/runs: no finished run" in one.err
+    obeyed.assert_known_runs_told(OF, command, made[0], tmp_path, "tagger/a, tagger/b", **more)
     if command == "tag":
+        one = told(command, tmp_path, **more)
         assert "no finished run of a tagger. Start one with make train-tagger" in one.err
-        one = told(command, made[0], RUN="a, b", **more)
-        said = "RUN: one tagger at a time; expected one name; got a, b\n"
-        assert (one.code, one.err) == (2, said)
+        obeyed.assert_one_at_a_time(OF, command, made[0], **more)
 
 
 # ------------------------------------------------------------------ tag
@@ -629,18 +486,7 @@ def test_exports_answer_as_the_net_does(artifacts: Path) -> None:
 
 
 def test_back_to_a_checkpoint(made: Made, artifacts: Path) -> None:
-    where = folder(artifacts, "a")
-    one = told("resume", artifacts, RUN="a", CHECKPOINT="10")
-    assert one.code == 0, one.err
-    assert f"{where}: going on from step 10" in one.err
-    assert trainings.told(where) == trainings.told(folder(made[0], "a"))
-    for text, code, said in (
-        ("best", 2, "not a checkpoint; expected a step"),
-        ("5", 1, "no such checkpoint; expected one of 10, 20; got 5"),
-    ):
-        one = told("resume", artifacts, RUN="a", CHECKPOINT=text)
-        assert one.code == code
-        assert said in one.err
+    obeyed.assert_back_to_a_checkpoint(OF, made[0], artifacts, 10, 20)
 
 
 def test_a_run_that_was_not_measured_is_gone_on_with(artifacts: Path) -> None:

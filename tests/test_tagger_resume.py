@@ -5,38 +5,24 @@ in pytest's own folders.
 """
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 pytest.importorskip("tensorflow")
 
-from tests import tagging, trainings
-from tests.tagging import fresh
-from tests.trainings import KERAS, KILLED
+from tests import killed, tagging
+from tests.here import fresh
+from tests.killed import Trainer
 from training.engine.checkpoint import Checkpoints, load, weights
-from training.run import read_state
 
+OF = Trainer("tagger", tagging.script, fresh)
 EPOCH = 10  # steps, with 8 patches each
 PART = 10  # steps of a sweep's part
 
 
-def run(root: Path, **options: Any) -> int | None:
-    return trainings.alone(tagging.script, root, kind=KERAS, **options)
-
-
-def folder(root: Path) -> Path:
-    return root / "runs/tagger/a"
-
-
-def told(root: Path) -> tuple[str, list[Any]]:
-    assert read_state(folder(root))["state"] == "finished"
-    return trainings.told(folder(root))
-
-
 def last(root: Path) -> dict[str, bytes]:
     """The weights of the newest checkpoint, as they are used."""
-    state = load(Checkpoints(folder(root)).all()[-1])
+    state = load(Checkpoints(OF.folder(root)).all()[-1])
     return {name: array.tobytes() for name, array in weights(state["learner"]).items()}
 
 
@@ -49,30 +35,22 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The artifacts of a run that nobody interrupted."""
     root = fresh(shards, tmp_path_factory.mktemp("whole") / "a")
-    assert run(root) == 0, Path(f"{root}.log").read_text()
-    assert told(root)[1][-1]["step"] == 3 * EPOCH
+    OF.whole(root, 3 * EPOCH)
     return root
 
 
 def test_killed_amid_an_epoch(shards: Path, tmp_path: Path, whole: Path) -> None:
     root = fresh(shards, tmp_path / "a")
-    assert run(root, fault="step:14") == KILLED
-    assert read_state(folder(root))["state"] == "unfinished"
-    assert run(root) == 0
-    assert f"{folder(root)}: going on from step 10\n" in Path(f"{root}.log").read_text()
+    assert OF.killed(root, "step:14") == OF.told(whole)
+    assert f"{OF.folder(root)}: going on from step 10\n" in Path(f"{root}.log").read_text()
     assert last(root) == last(whole)
-    assert told(root) == told(whole)
 
 
 @pytest.mark.slow
 def test_what_is_tested_takes_part(shards: Path, tmp_path: Path, whole: Path) -> None:
     """The changes of patches, and where it starts: without them something else is learnt."""
-    found = [told(whole)[0]]
-    for name, options in (("a", {"changed": False}), ("b", {"init": str(folder(whole))})):
-        root = fresh(shards, tmp_path / name)
-        assert run(root, **options) == 0
-        found.append(told(root)[0])
-    assert len(set(found)) == 3
+    each = ({"changed": False}, {"init": str(OF.folder(whole))})
+    killed.assert_each_learns_other_things(OF, shards, tmp_path, [OF.told(whole)], *each)
 
 
 @pytest.mark.slow
@@ -80,23 +58,16 @@ def test_what_is_tested_takes_part(shards: Path, tmp_path: Path, whole: Path) ->
 def test_a_warm_start_killed_before_and_after_its_first_checkpoint(
     shards: Path, tmp_path: Path, whole: Path, step: int
 ) -> None:
-    sure, root = (fresh(shards, tmp_path / name) for name in "ab")
-    options: dict[str, Any] = {"init": str(folder(whole)), "epochs": 2}
-    assert run(sure, **options) == 0
-    assert run(root, fault=f"step:{step}", **options) == KILLED
-    assert run(root, **options) == 0
-    assert told(root) == told(sure)
+    init = str(OF.folder(whole))
+    killed.assert_killed_learns_the_same(OF, shards, tmp_path, f"step:{step}", init=init, epochs=2)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("first", range(1, 3 * EPOCH, PART))
 def test_killed_at_every_step(shards: Path, tmp_path: Path, whole: Path, first: int) -> None:
-    for step in range(first, first + PART):
-        root = fresh(shards, tmp_path / f"{step}")
-        assert run(root, fault=f"step:{step}") == KILLED
-        assert run(root) == 0
-        assert told(root) == told(whole), step
+    steps = range(first, first + PART)
+    killed.assert_killed_at_each(OF, shards, tmp_path, OF.told(whole), steps)
 
 
 @pytest.mark.slow
@@ -107,23 +78,11 @@ def test_killed_at_every_step(shards: Path, tmp_path: Path, whole: Path, first: 
 )
 def test_other_profiles_and_nets(shards: Path, tmp_path: Path, profile: str, net: str) -> None:
     """A plateau without an average, and a cosine with one."""
-    sure, root = (fresh(shards, tmp_path / name) for name in "ab")
-    options: dict[str, Any] = {"profile": profile, "net": net}
-    assert run(sure, **options) == 0
-    for fault in ("step:13", "step:7"):
-        assert run(root, fault=fault, **options) == KILLED
-    assert run(root, **options) == 0
-    assert told(root) == told(sure)
+    options = {"profile": profile, "net": net}
+    killed.assert_killed_learns_the_same(OF, shards, tmp_path, "step:13", "step:7", **options)
 
 
 @pytest.mark.slow
 def test_two_processes(shards: Path, tmp_path: Path) -> None:
     """Each with half of every batch."""
-    sure, root = (fresh(shards, tmp_path / name) for name in "ab")
-    assert trainings.together(tagging.script, sure, kind=KERAS) == [0, 0]
-    found = told(sure)
-    assert found[1][-1]["step"] == 3 * EPOCH
-    two = (tagging.script, root)
-    assert KILLED in trainings.together(*two, "step:14", "step:14", kind=KERAS)
-    assert trainings.together(*two, kind=KERAS) == [0, 0]
-    assert told(root) == found
+    killed.assert_two_processes_killed(OF, shards, tmp_path, 3 * EPOCH)

@@ -23,7 +23,8 @@ pytest.importorskip("matplotlib")
 import keras  # noqa: E402
 
 from tests import tagging  # noqa: E402
-from tests.tagging import BATCH, NAME, TAGS, fresh, tiny  # noqa: E402
+from tests.here import fresh  # noqa: E402
+from tests.tagging import BATCH, NAME, TAGS, tiny  # noqa: E402
 from training import durable  # noqa: E402
 from training.data.index import SPLITS, DataError, Index, load_index  # noqa: E402
 from training.data.tf_data import narrow  # noqa: E402
