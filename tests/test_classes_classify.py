@@ -3,27 +3,23 @@
 The classifier here knows four tones by their pitch; it needs no network.
 """
 
+import functools
 import io
 import json
-import os
-import tracemalloc
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
 import soundfile
 
 from pipeline import cookbook
-from tests import here
+from tests import here, recorded
 from training import folders
 from training.classes.classify import BATCH, Cut, _span, classified, classify_path, runs
-from training.data.index import DataError
 from training.errors import RunError
 
 CLASSES = ["hum", "voice", "whistle", "silence"]
-TONES = {"hum": 100.0, "voice": 440.0, "whistle": 2500.0}  # Hz
 EDGES = [20.0, 200.0, 1000.0]  # Hz between them; below the first is silence
 RATE = 22050
 RECIPE: dict[str, Any] = {
@@ -44,16 +40,7 @@ def heard(windows: np.ndarray) -> np.ndarray:
     return np.where(np.arange(len(CLASSES)) == best[:, None], 0.9, 0.1 / 3)
 
 
-def tone(name: str, seconds: float, rate: int) -> np.ndarray:
-    t = np.arange(round(seconds * rate)) / rate
-    return 0.5 * np.sin(2 * np.pi * TONES[name] * t) if name in TONES else 0 * t
-
-
-def put(path: Path, *parts: tuple[str, float], rate: int = RATE, **form: Any) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    wave = np.concatenate([tone(*part, rate) for part in parts])
-    soundfile.write(os.fsencode(path), wave, rate, **form)
-    return path
+put = functools.partial(recorded.put, rate=RATE)
 
 
 def table(source: Path, **how: Any) -> tuple[int, str]:
@@ -144,9 +131,7 @@ def test_a_rate_is_no_matter(rate: int, tmp_path: Path) -> None:
 
 
 def test_channels_are_averaged(tmp_path: Path) -> None:
-    left, right = tone("hum", 6, RATE), tone("whistle", 6, RATE)
-    for name, both in (("a", (left, left)), ("b", (right + left, right - left))):
-        soundfile.write(tmp_path / f"{name}.wav", np.stack(both, 1) / 2, RATE)
+    recorded.two_channels(tmp_path, RATE)
     assert [row["top"][0][0] for row in rows(tmp_path)] == ["hum", "whistle"]
 
 
@@ -167,32 +152,15 @@ def test_sound_shorter_than_a_window_is_repeated(seconds: float, tmp_path: Path)
 
 
 def test_a_folder_with_odd_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    put(tmp_path / "b.wav", ("hum", 3))
-    put(tmp_path / "a" / "c.flac", ("whistle", 3))
-    put(tmp_path / "a" / "none.wav", ("hum", 0))
-    put(tmp_path / "a" / "wrong.wav", ("hum", 0.01), rate=7)
-    (tmp_path / "bad.wav").write_text("no sound")
-    (tmp_path / "song.m4a").write_bytes(b"sound")
-    (tmp_path / "notes.txt").touch()
-    cut = put(tmp_path / "cut.flac", ("hum", 9))
-    cut.write_bytes(cut.read_bytes()[:-20_000])
+    recorded.odd_folder(tmp_path, RATE)
     code, told = table(tmp_path)
-    firsts = [line.split("  ") for line in told.splitlines() if not line.startswith(" ")]
-    assert [(line[0], line[2].split(",")[0]) for line in firsts] == [
-        (f"{tmp_path}/b.wav", "hum 90 %"), (f"{tmp_path}/a/c.flac", "whistle 90 %")
-    ]  # fmt: skip
+    lines = [line for line in told.splitlines() if not line.startswith(" ")]
+    recorded.assert_good_ones_told(tmp_path, lines)
     assert code == 1
     said = capsys.readouterr().err
-    assert "bad.wav: cannot be read; got Format not recognised" in said
-    assert "song.m4a: libsndfile does not read .m4a" in said
-    assert "none.wav: holds no sound. Leave it out" in said
-    assert "wrong.wav: no rate of sound; expected 4000 to 384000 Hz; got 7" in said
-    assert "cut.flac: c" in said
-    assert "classified 2 of 7 recordings, 6.0 s of sound in " in said
+    recorded.assert_odd_ones_told(said, "classified")
     assert said.endswith("; 1 other file passed over\n")
-    found = rows(tmp_path)
-    assert [Path(row["path"]).name for row in found if "error" not in row] == ["b.wav", "c.flac"]
-    assert sum("error" in row for row in found) == 5
+    recorded.assert_rows_of_all(rows(tmp_path))
 
 
 def test_no_file_and_an_empty_folder_are_said(
@@ -239,23 +207,9 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def stored(root: Path) -> dict[str, dict[int, np.ndarray]]:
-    """File -> start -> window, by plain h5py."""
-    manifest = [json.loads(line) for line in (root / "artifacts" / "manifest.jsonl").open()]
-    path_of = {row["id"][:32]: row["path"] for row in manifest if "id" in row}
-    found: dict[str, dict[int, np.ndarray]] = {}
-    for path in (root / "artifacts" / "mine").glob("*.h5"):
-        with h5py.File(path) as file:
-            for source, start, wave in zip(
-                file["source"], file["start"], file["wave"], strict=True
-            ):
-                found.setdefault(path_of[source.decode()], {})[int(start)] = wave
-    return found
-
-
 def test_windows_are_those_of_the_shards(shards: Path) -> None:
     index = json.loads((shards / "artifacts" / "mine" / "index.json").read_text())
-    found = stored(shards)
+    found = recorded.stored(shards / "artifacts", "mine", "wave")
     assert len(found) == 7
     for path, windows in found.items():
         got: list[np.ndarray] = []
@@ -299,30 +253,18 @@ def test_every_second_has_the_window_around_it() -> None:
 
 
 def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
-    peaks = []
-    for minutes in (2, 10):
-        path = tmp_path / f"{minutes}.wav"
-        with soundfile.SoundFile(path, "w", 16000, 1) as file:
-            for _ in range(minutes):
-                file.write(tone("hum", 60, 16000))
-        tracemalloc.start()
-        answer = classified(lambda batch: np.ones((len(batch), 4)), Cut.of(RECIPE), path)
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
+    def heard_all(path: Path) -> Any:
+        return classified(lambda batch: np.ones((len(batch), 4)), Cut.of(RECIPE), path)
+
+    found = recorded.peaks(tmp_path, heard_all)
+    for minutes, (answer, _) in found.items():
         assert answer.each.shape == (60 * minutes, 4)
-    assert peaks[1] < 1.05 * peaks[0] < 30e6  # ten minutes are 53 MB, their windows 158 MB
+    assert found[10][1] < 1.05 * found[2][1] < 30e6  # ten minutes are 53 MB, their windows 158 MB
 
 
 def test_what_breaks_off_is_no_answer(tmp_path: Path) -> None:
-    path = put(tmp_path / "a.flac", ("hum", 80))
-    path.write_bytes(path.read_bytes()[:-20_000])
-    answered: list[int] = []
-
-    def count(batch: np.ndarray) -> np.ndarray:
-        answered.append(len(batch))
-        return heard(batch)
-
-    with pytest.raises(DataError):
-        classified(count, Cut.of(RECIPE), path)
-    assert sum(answered) >= BATCH  # it was good for a while
+    path = tmp_path / "a.flac"
+    recorded.assert_breaks_off(
+        path, BATCH, RATE, heard, lambda by, path: classified(by, Cut.of(RECIPE), path)
+    )
     assert table(path) == (1, "")

@@ -7,32 +7,28 @@ knows three tones by their pitch; the tests of its front end and of shards need 
 import functools
 import io
 import json
-import os
-import struct
 import threading
 import time
-import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import h5py
 import librosa
 import numpy as np
 import pytest
 import soundfile
 
 from pipeline import cookbook
-from tests import tagging
+from tests import recorded, tagging
 from training import folders
-from training.data.index import DataError
 from training.errors import RunError
 from training.tagger.tag import BATCH, Asked, Cut, tag_path, tagged
 
 pytest.importorskip("matplotlib")
 
-TAGS = ["hum", "voice", "whistle"]
-TONES = {"hum": 100.0, "voice": 440.0, "whistle": 2500.0}  # Hz
+from tests.pictured import assert_png  # noqa: E402
+
+TAGS = list(recorded.TONES)
 
 
 def recipe(name: str) -> dict[str, Any]:
@@ -51,22 +47,11 @@ def heard(patches: np.ndarray) -> np.ndarray:
     assert len(patches) <= BATCH
     power = np.abs(np.fft.rfft(patches)) ** 2
     hertz = np.fft.rfftfreq(patches.shape[1], 1 / RATE)
-    parts = [power[:, np.abs(hertz - tone) < 20].sum(1) for tone in TONES.values()]
+    parts = [power[:, np.abs(hertz - tone) < 20].sum(1) for tone in recorded.TONES.values()]
     return np.where(np.stack(parts, 1) > 0.05 * power.sum(1)[:, None], 0.9, 0.1)
 
 
-def tone(name: str, seconds: float, rate: int) -> np.ndarray:
-    """Of one name, or of several at once ("hum voice")."""
-    t = np.arange(round(seconds * rate)) / rate
-    found = [np.sin(2 * np.pi * TONES[one] * t) for one in name.split()]
-    return 0.3 * np.sum(found, axis=0)
-
-
-def put(path: Path, *parts: tuple[str, float], rate: int = RATE, **form: Any) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    wave = np.concatenate([tone(*part, rate) for part in parts])
-    soundfile.write(os.fsencode(path), wave, rate, **form)
-    return path
+put = functools.partial(recorded.put, rate=RATE)
 
 
 def told(
@@ -123,9 +108,7 @@ def test_a_taggram_is_written_as_json_and_as_a_picture(tmp_path: Path) -> None:
         "step": pytest.approx(SECONDS), "tags": TAGS,
         "probabilities": [[0.9, 0.1, 0.1], [0.1, 0.9, 0.1], [0.1, 0.1, 0.9], [0.9, 0.9, 0.1]],
     }  # fmt: skip
-    data = (out / "a.wav.png").read_bytes()
-    assert data.startswith(b"\x89PNG")
-    assert struct.unpack(">I", data[16:20])[0] >= 700
+    assert_png(out / "a.wav.png", 700)
 
 
 def test_taggrams_of_a_folder_lie_as_its_files_do(tmp_path: Path) -> None:
@@ -225,9 +208,7 @@ def test_a_rate_is_no_matter(rate: int, tmp_path: Path) -> None:
 
 
 def test_channels_are_averaged(tmp_path: Path) -> None:
-    left, right = tone("hum", 6, RATE), tone("whistle", 6, RATE)
-    for name, both in (("a", (left, left)), ("b", (right + left, right - left))):
-        soundfile.write(tmp_path / f"{name}.wav", np.stack(both, 1) / 2, RATE)
+    recorded.two_channels(tmp_path, RATE)
     assert [row["top"][0][0] for row in rows(tmp_path, tmp_path)] == ["hum", "whistle"]
 
 
@@ -241,36 +222,18 @@ def test_compressed_sound(name: str, tmp_path: Path) -> None:
 
 def test_a_folder_with_odd_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
-    put(source / "b.wav", ("hum", 3))
-    put(source / "a" / "c.flac", ("whistle", 3))
-    put(source / "a" / "none.wav", ("hum", 0))
-    put(source / "a" / "wrong.wav", ("hum", 0.01), rate=7)
-    (source / "bad.wav").write_text("no sound")
-    (source / "song.m4a").write_bytes(b"sound")
-    (source / "notes.txt").touch()
-    cut = put(source / "cut.flac", ("hum", 9))
-    cut.write_bytes(cut.read_bytes()[:-20_000])
+    recorded.odd_folder(source, RATE)
     code, said = told(source, out, jobs=2)
-    firsts = [line.split("  ") for line in said.splitlines()]
-    assert [(line[0], line[2].split(",")[0]) for line in firsts] == [
-        (f"{source}/b.wav", "hum 90 %"), (f"{source}/a/c.flac", "whistle 90 %")
-    ]  # fmt: skip
+    recorded.assert_good_ones_told(source, said.splitlines())
     assert code == 1
     err = capsys.readouterr().err
-    assert "bad.wav: cannot be read; got Format not recognised" in err
-    assert "song.m4a: libsndfile does not read .m4a" in err
-    assert "none.wav: holds no sound. Leave it out" in err
-    assert "wrong.wav: no rate of sound; expected 4000 to 384000 Hz; got 7" in err
-    assert "cut.flac: c" in err
-    assert "tagged 2 of 7 recordings, 6.0 s of sound in " in err
+    recorded.assert_odd_ones_told(err, "tagged")
     assert "; 1 other file passed over\n" in err
     found = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.json"))
     assert found == ["a/c.flac.json", "b.wav.json"]
     again = rows(source, out)
-    assert [Path(row["path"]).name for row in again if "error" not in row] == ["b.wav", "c.flac"]
-    errors = [row for row in again if "error" in row]
-    assert len(errors) == 5
-    assert all(row["path"] in row["error"] for row in errors)
+    recorded.assert_rows_of_all(again)
+    assert all(row["path"] in row["error"] for row in again if "error" in row)
 
 
 def test_no_file_and_an_empty_folder_are_said(
@@ -286,17 +249,8 @@ def test_no_file_and_an_empty_folder_are_said(
 
 
 def test_what_breaks_off_is_no_answer(tmp_path: Path) -> None:
-    path = put(tmp_path / "a.flac", ("hum", 80))
-    path.write_bytes(path.read_bytes()[:-20_000])
-    answered: list[int] = []
-
-    def count(batch: np.ndarray) -> np.ndarray:
-        answered.append(len(batch))
-        return heard(batch)
-
-    with pytest.raises(DataError):
-        tagged(count, CUT, path)
-    assert sum(answered) >= BATCH  # it was good for a while
+    path = tmp_path / "a.flac"
+    recorded.assert_breaks_off(path, BATCH, RATE, heard, lambda by, path: tagged(by, CUT, path))
     assert told(path, tmp_path / "out") == (1, "")
     assert not (tmp_path / "out").exists()
 
@@ -371,18 +325,13 @@ def test_what_goes_wrong_in_a_thread_is_not_kept_from_anybody(tmp_path: Path) ->
 
 
 def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
-    peaks = []
-    for minutes in (2, 10):
-        path = tmp_path / f"{minutes}.wav"
-        with soundfile.SoundFile(path, "w", 16000, 1) as file:
-            for _ in range(minutes):
-                file.write(tone("hum", 60, 16000))
-        tracemalloc.start()
-        answer = tagged(lambda batch: np.ones((len(batch), 3)), CUT, path)
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
+    def heard_all(path: Path) -> Any:
+        return tagged(lambda batch: np.ones((len(batch), 3)), CUT, path)
+
+    found = recorded.peaks(tmp_path, heard_all)
+    for minutes, (answer, _) in found.items():
         assert answer.each.shape == (60 * minutes * RATE // 47872, 3)
-    assert peaks[1] < 1.05 * peaks[0] < 10e6  # ten minutes are 38 MB
+    assert found[10][1] < 1.05 * found[2][1] < 10e6  # ten minutes are 38 MB
 
 
 # ---- patches -----------------------------------------------------------------------------------
@@ -510,24 +459,10 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tagging.build(tmp_path_factory.mktemp("tagging"))
 
 
-def stored(artifacts: Path) -> dict[str, dict[int, np.ndarray]]:
-    """File -> start -> patch, by plain h5py."""
-    manifest = [json.loads(line) for line in (artifacts / "manifest.jsonl").open()]
-    path_of = {row["id"][:32]: row["path"] for row in manifest if "id" in row}
-    found: dict[str, dict[int, np.ndarray]] = {}
-    for path in (artifacts / tagging.NAME).glob("*.h5"):
-        with h5py.File(path) as file:
-            for source, start, patch in zip(
-                file["source"], file["start"], file["logmel"], strict=True
-            ):
-                found.setdefault(path_of[source.decode()], {})[int(start)] = patch
-    return found
-
-
 def test_patches_of_a_track_are_those_of_the_shards(shards: Path) -> None:
     """All that a net is asked is like what it has learnt from."""
     _, cut, front = fronted(tagging.NAME)
-    found = stored(shards)
+    found = recorded.stored(shards, tagging.NAME, "logmel")
     assert len(found) == tagging.TRACKS
     for path, patches in found.items():
         got: list[np.ndarray] = []
