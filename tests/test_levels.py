@@ -206,3 +206,11 @@ def test_silence_has_no_level(n: int) -> None:
 
 def test_silent_says_which_signal() -> None:
     assert levels.Silent("noise").which == "noise"
+
+
+def test_a_minute_of_speech_is_as_loud_as_its_seconds() -> None:
+    """At the top thresholds a minute is active for hardly a moment, and the margin is met."""
+    second = speechlike(3, 2.3 * 2)
+    level, activity = active_level(np.tile(second, 13), RATE)
+    assert abs(db(level / active_level(second, RATE)[0])) < 0.3
+    assert 0.5 < activity < 0.95

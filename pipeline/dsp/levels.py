@@ -54,18 +54,21 @@ def active_level(x: np.ndarray, rate: float) -> tuple[float, float]:
     shortest = min(math.ceil(rate * HANGOVER_S) + 1, x.size)
     held = _held_envelope(x, rate, shortest)
     threshold = float(held.max())
-    active_db = margin = 0.0
+    first_db = 0.0
+    active_db, margin = 0.0, math.inf
     for halving in range(HALVINGS):
         before_db, before = active_db, margin
         active = max(int(np.count_nonzero(held >= threshold)), shortest)
         active_db = 10.0 * math.log10(energy / active)
         margin = active_db - 20.0 * math.log10(threshold)
-        if margin >= MARGIN_DB:
-            if halving > 0:
-                share = (MARGIN_DB - before) / (margin - before)
-                active_db = before_db + share * (active_db - before_db)
+        first_db = active_db if halving == 0 else first_db
+        if before < MARGIN_DB <= margin:
+            share = (MARGIN_DB - before) / (margin - before)
+            active_db = before_db + share * (active_db - before_db)
             break
         threshold *= 0.5
+    else:
+        active_db = first_db
     level = 10.0 ** (active_db / 20.0)
     return level, energy / (level * level * x.size)
 
