@@ -20,6 +20,7 @@ import pytest
 from tests import here, trainings
 from tests.commanded import Script, Told
 from training.data.index import DataError, load_index
+from training.graph.usage import FILES, TOLD
 from training.run import read_state
 
 
@@ -48,6 +49,17 @@ def assert_one_line(one: Told, code: int, said: str) -> None:
 
 
 # ------------------------------------------------------------------ train, resume
+
+
+def assert_leaves_all(where: Path, recipe: str, drawn: Sequence[str]) -> None:
+    """What a person wants of a run that was measured: with pictures of these names."""
+    pictures = {"training_history.png", *(f"{name}-{recipe}.png" for name in drawn)}
+    assert {
+        "config.json", "metrics.jsonl", f"evaluation-{recipe}.json", "MODEL.md", "checkpoints",
+        "state.json", *pictures,
+    } <= names(where)  # fmt: skip
+    assert all((where / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
+    assert read_state(where)["state"] == "finished"
 
 
 def assert_trains_nothing_again(of: Script, artifacts: Path, steps: int, file: str) -> None:
@@ -177,6 +189,26 @@ def assert_draws_the_same_again(
     assert one.code == 0, one.err
     assert one.out.replace(str(artifacts), "") == made[1]["a"].out.replace(str(made[0]), "")
     assert {path: path.read_bytes() for path in before} == before
+
+
+# ------------------------------------------------------------------ export
+
+
+def assert_exported(of: Script, artifacts: Path) -> dict[str, Any]:
+    """All files of `a`, each told and named by a card that stays; what was kept of them."""
+    where = of.folder(artifacts, "a")
+    one = of.told("export", artifacts, RUN="a")
+    assert one.code == 0, one.err
+    assert set(FILES) <= names(where)
+    assert [line.split(":")[0] for line in one.out.splitlines()[:-1]] == [
+        str(where / name) for name in FILES
+    ]
+    card = (where / "MODEL.md").read_text()
+    assert all(f"`{name}`" in card for name in FILES)
+    assert of.told("analyze", artifacts, RUN="a").code == 0
+    assert (where / "MODEL.md").read_text() == card
+    told: dict[str, Any] = finite((where / TOLD).read_text())
+    return told
 
 
 # ------------------------------------------------------------------ any command

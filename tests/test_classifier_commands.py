@@ -36,7 +36,6 @@ from training.data.index import load_index  # noqa: E402
 from training.durable import hash_of  # noqa: E402
 from training.engine import keras_ranks  # noqa: E402
 from training.engine.checkpoint import Checkpoints, step_of  # noqa: E402
-from training.graph.usage import FILES, TOLD  # noqa: E402
 from training.run import read_config, read_state  # noqa: E402
 
 LOUD, WIDE, PLAIN = "tiny-other", "tiny-wide", "tiny-plain"
@@ -124,15 +123,8 @@ def artifacts(made: Made, shards: Path, tmp_path: Path) -> Path:
 
 
 def test_a_run_leaves_all_that_a_person_wants(made: Made) -> None:
-    artifacts, said = made
-    where = folder(artifacts, "a")
-    pictures = {f"{name}-{NAME}.png" for name in PICTURES} | {"training_history.png"}
-    assert {
-        "config.json", "metrics.jsonl", f"evaluation-{NAME}.json", "MODEL.md", "checkpoints",
-        "state.json", *pictures,
-    } <= names(where)  # fmt: skip
-    assert all((where / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
-    assert read_state(where)["state"] == "finished"
+    where = folder(made[0], "a")
+    obeyed.assert_leaves_all(where, NAME, PICTURES)
     config = read_config(where)["config"]
     assert (config["recipe"], config["settings"]["epochs"], config["fold"]) == (NAME, 2, None)
     found = json.loads((where / f"evaluation-{NAME}.json").read_text())
@@ -535,21 +527,9 @@ def test_what_cannot_be_heard_is_told_by_the_exit_code(made: Made, sounds: Path)
 
 @pytest.mark.slow
 def test_an_export_is_six_files_that_the_card_names(artifacts: Path) -> None:
-    one = told("export", artifacts, RUN="a")
-    assert one.code == 0, one.err
-    where = folder(artifacts, "a")
-    assert set(FILES) <= names(where)
-    assert [line.split(":")[0] for line in one.out.splitlines()[:-1]] == [
-        str(where / name) for name in FILES
-    ]
-    card = (where / "MODEL.md").read_text()
-    assert all(f"`{name}`" in card for name in FILES)
-    found = json.loads((where / TOLD).read_text())
-    assert found["classes"] == ["hum", "rain"]
+    found = obeyed.assert_exported(OF, artifacts)
+    assert found["names"] == ["hum", "rain"]
     assert all(row["difference"] < 1e-3 for row in found["exports"] if not row["int8"])
-    analyzed = told("analyze", artifacts, RUN="a")
-    assert analyzed.code == 0
-    assert (where / "MODEL.md").read_text() == card
 
 
 # ------------------------------------------------------------------ resume

@@ -20,7 +20,7 @@ import soundfile as sf
 tf = pytest.importorskip("tensorflow")
 pytest.importorskip("matplotlib")
 
-from tests import corpus, here, hybrids, trainings  # noqa: E402
+from tests import corpus, here, hybrids, obeyed, trainings  # noqa: E402
 from tests.commanded import Script, Told, blank  # noqa: E402
 from tests.here import fresh  # noqa: E402
 from tests.hybrids import BARE, MUTE, NAME, NUMBERS, SAMPLES  # noqa: E402
@@ -36,7 +36,7 @@ from training.engine.checkpoint import Checkpoints  # noqa: E402
 from training.graph import compared  # noqa: E402
 from training.graph.lite import load_lite  # noqa: E402
 from training.graph.saved import load_saved  # noqa: E402
-from training.graph.usage import FILES, TOLD  # noqa: E402
+from training.graph.usage import FILES  # noqa: E402
 from training.hybrid import __main__ as script  # noqa: E402
 from training.hybrid import kind, net, profiles, train, use  # noqa: E402
 from training.hybrid.profiles import VARIANTS  # noqa: E402
@@ -409,16 +409,10 @@ def test_exports_agree_and_the_card_names_them(
     artifacts: Path, index: Index, stored: Mapping[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compared, "TIMED", 2)
-    one = told("export", artifacts, RUN="a")
-    assert one.code == 0, one.err
-    where = folder(artifacts, "a")
-    assert set(FILES) <= names(where)
-    found = json.loads((where / TOLD).read_text())
+    found, where = obeyed.assert_exported(OF, artifacts), folder(artifacts, "a")
     assert found["names"] == hybrids.CLASSES
     assert {row["file"] for row in found["exports"]} == set(FILES)
     assert all(row["difference"] < 1e-4 for row in found["exports"] if not row["int8"])
-    card = (where / "MODEL.md").read_text()
-    assert all(f"`{name}`" in card for name in FILES)
     part = np.flatnonzero(parts(index, None).test)[:8]
     given = [stored[name][part] for name in ("wave", "vector")]
     wanted = use.hearing(where)[0](given[0])

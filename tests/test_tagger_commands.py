@@ -35,8 +35,7 @@ from training.durable import hash_of  # noqa: E402
 from training.engine import keras_ranks  # noqa: E402
 from training.engine.checkpoint import Checkpoints  # noqa: E402
 from training.engine.keras_learner import variables  # noqa: E402
-from training.graph.usage import FILES, TOLD  # noqa: E402
-from training.run import cores, read_config, read_state  # noqa: E402
+from training.run import cores, read_config  # noqa: E402
 from training.tagger import __main__ as script  # noqa: E402
 from training.tagger import plots, profiles, report, tag, train, use  # noqa: E402
 from training.tagger.baselines import MFCC, OFTEN  # noqa: E402
@@ -117,13 +116,7 @@ def artifacts(made: Made, shards: Path, tmp_path: Path) -> Path:
 
 def test_a_run_leaves_all_that_a_person_wants(made: Made) -> None:
     where = folder(made[0], "a")
-    pictures = {f"tags-{NAME}.png", "training_history.png"}
-    assert {
-        "config.json", "metrics.jsonl", f"evaluation-{NAME}.json", "MODEL.md", "checkpoints",
-        "state.json", *pictures,
-    } <= names(where)  # fmt: skip
-    assert all((where / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
-    assert read_state(where)["state"] == "finished"
+    obeyed.assert_leaves_all(where, NAME, ["tags"])
     config = read_config(where)["config"]
     assert (config["recipe"], config["settings"]["epochs"], config["tags"]) == (NAME, 2, TAGS)
     found = finite((where / f"evaluation-{NAME}.json").read_text())
@@ -446,13 +439,9 @@ def test_as_a_process_of_its_own(artifacts: Path, sounds: Path, tmp_path: Path) 
 
 def test_exports_answer_as_the_net_does(artifacts: Path) -> None:
     """By TensorFlow's own loaders, on test patches and on sound."""
-    one = told("export", artifacts, RUN="a")
-    assert one.code == 0, one.err
-    where = folder(artifacts, "a")
-    assert set(FILES) <= names(where)
-    assert [line.split(":")[0] for line in one.out.splitlines()[:-1]] == [
-        str(where / name) for name in FILES
-    ]
+    told_of, where = obeyed.assert_exported(OF, artifacts), folder(artifacts, "a")
+    assert (told_of["names"], told_of["measure"]) == (TAGS, "ROC-AUC")
+    assert "nan" not in (where / "MODEL.md").read_text()
     index = load_index(artifacts / NAME)
     patches = narrow(index, ["test"], ("logmel",))["logmel"]
     net = train.best(where).net
@@ -473,13 +462,6 @@ def test_exports_answer_as_the_net_does(artifacts: Path) -> None:
     lite = tf.lite.Interpreter(str(where / "model-audio.tflite")).get_signature_runner()
     for answer in (saved(wave=wave[None]), lite(wave=wave[None])):
         np.testing.assert_allclose(answer["probabilities"], wanted, atol=1e-4)
-    card = (where / "MODEL.md").read_text()
-    assert all(f"`{name}`" in card for name in FILES)
-    told_of = finite((where / TOLD).read_text())
-    assert (told_of["names"], told_of["measure"]) == (TAGS, "ROC-AUC")
-    assert "nan" not in card
-    assert told("analyze", artifacts, RUN="a").code == 0
-    assert (where / "MODEL.md").read_text() == card
 
 
 # ------------------------------------------------------------------ resume
