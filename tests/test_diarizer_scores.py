@@ -17,8 +17,10 @@ from training.diarizer.scores import (
     errors,
     jaccard,
     merged,
+    named,
     overlapped,
     speakers,
+    wrong,
 )
 
 TRUTH = [Turn(0, 10, "a"), Turn(8, 20, "b")]  # 22 s of speech, 2 s of both
@@ -170,3 +172,12 @@ def test_an_hour_is_scored_in_a_moment() -> None:
         assert 0 < errors(truth, found, collar).rate < 1
     jaccard(truth, found)
     assert time.process_time() - begin < 1.0
+
+
+def test_who_is_who_and_where_it_is_wrong() -> None:
+    found = [Turn(0, 9, "x"), Turn(8, 21, "y"), Turn(25, 26, "z")]
+    assert named(TRUTH, found) == {"x": "a", "y": "b"}
+    assert wrong(TRUTH, found) == [(9, 10), (20, 21), (25, 26)]
+    assert wrong(TRUTH, TRUTH) == []
+    assert (named([], found), named(TRUTH, [])) == ({}, {})
+    assert wrong(TRUTH, []) == [(0, 20)]

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import numpy as np
 import soundfile
 
+from training import pages
 from training.data.index import Index
 from training.data.torch_data import pairs
 from training.denoiser.metrics import Wave, si_sdr
@@ -68,7 +69,7 @@ def listen(system: System, index: Index, folder: Path, count: int = 12) -> Path:
         f"Picked from {len(held)} mixtures of the test split, {rate} Hz. The three beside each "
         "other are played with one gain, so that they compare."
     )
-    text = _PAGE.format(title=html.escape(title), lead=lead, body="\n".join(parts))
+    text = pages.laid(title, lead, "\n".join(parts), _STYLE)
     write(page, [text.encode()])
     return page
 
@@ -150,26 +151,10 @@ def _section(one: Heard, name: str, which: str) -> str:
     )
 
 
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em; }}
-h2 {{ margin: 2em 0 0; border-top: 1px solid #888; padding-top: .5em; }}
-.row {{ display: flex; flex-wrap: wrap; gap: 1em; }}
-figure {{ flex: 1 1 15em; margin: 0; }}
-audio, img {{ width: 100%; }}
-img {{ margin-top: .5em; background: white; }}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-<p>{lead}</p>
-{body}
-</body>
-</html>
+_STYLE = """\
+h2 { margin: 2em 0 0; border-top: 1px solid #888; padding-top: .5em; }
+.row { display: flex; flex-wrap: wrap; gap: 1em; }
+figure { flex: 1 1 15em; margin: 0; }
+audio, img { width: 100%; }
+img { margin-top: .5em; background: white; }
 """

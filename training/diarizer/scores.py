@@ -44,6 +44,7 @@ class Errors:
 class Pieces:
     """A recording, cut where anything begins or ends."""
 
+    start: np.ndarray  # (pieces,) seconds
     length: np.ndarray  # (pieces,) seconds
     truth: np.ndarray  # (speakers, pieces) who speaks in it, truly
     found: np.ndarray  # (speakers, pieces) and as was found
@@ -87,6 +88,23 @@ def overlapped(truth: Sequence[Turn]) -> float:
     return float(cut.length @ (count > 1)) / speech if speech else 0.0
 
 
+def named(truth: Sequence[Turn], found: Sequence[Turn]) -> dict[str, str]:
+    """Who was found -> who that is in truth; whoever is nobody is left out."""
+    true, said = speakers(truth), speakers(found)
+    return {said[j]: true[i] for i, j in _matched(_pieces(truth, found, 0.0))}
+
+
+def wrong(truth: Sequence[Turn], found: Sequence[Turn]) -> list[tuple[float, float]]:
+    """Where anything is missed, false or confused: start and end in seconds."""
+    cut = _pieces(truth, found, 0.0)
+    right = np.zeros(len(cut.length), int)
+    for i, j in _matched(cut):
+        right += cut.truth[i] & cut.found[j]
+    off = (cut.truth.sum(0) > right) | (cut.found.sum(0) > right)
+    spans = zip(cut.start[off].tolist(), (cut.start + cut.length)[off].tolist(), strict=True)
+    return [(turn.start, turn.end) for turn in merged(Turn(*span, "") for span in spans)]
+
+
 def speakers(turns: Iterable[Turn]) -> list[str]:
     return sorted({turn.speaker for turn in turns})
 
@@ -116,7 +134,7 @@ def _pieces(truth: Sequence[Turn], found: Sequence[Turn], collar: float) -> Piec
     near = np.stack([bounds - collar, bounds + collar]) if collar else np.zeros((2, 0))
     edges = np.unique(np.concatenate([times, *near]))
     if not len(edges):
-        return Pieces(np.zeros(0), *(np.zeros((0, 0), bool),) * 2)
+        return Pieces(np.zeros(0), np.zeros(0), *(np.zeros((0, 0), bool),) * 2)
     scored = ~_covered(edges, *near)
     who = [
         np.array(
@@ -128,7 +146,7 @@ def _pieces(truth: Sequence[Turn], found: Sequence[Turn], collar: float) -> Piec
         ).reshape(-1, len(scored))[:, scored]
         for turns in (truth, found)
     ]
-    return Pieces(np.diff(edges)[scored], *who)
+    return Pieces(edges[:-1][scored], np.diff(edges)[scored], *who)
 
 
 def _covered(edges: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
