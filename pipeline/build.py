@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import jobs, schema, shards, tracks
+from pipeline import jobs, keys, schema, shards, tracks
 from pipeline import plan as planning
 from pipeline.corpus import Corpus
 from pipeline.disk import guard, stamps, store
@@ -49,7 +49,7 @@ def build(
     """Bring artifacts/<recipe> up to date."""
     began = time.monotonic()
     folder = artifacts / recipe.name
-    fingerprint = planning.fingerprint(recipe, corpus)
+    fingerprint = keys.fingerprint(recipe, corpus)
     index = current(folder, fingerprint, hashes)
     if index is not None:
         store.sweep(folder, _named(index))  # a run may have been killed while it swept
@@ -123,7 +123,7 @@ def _noise_jobs(plan: Plan, folder: Path) -> list[Job]:
     found = []
     for split, all_tracks in plan.noise.items():
         for bits, mine in planning.noise_groups(all_tracks, plan.recipe).items():
-            key = planning.noise_key(mine, plan.recipe)
+            key = keys.noise_key(mine, plan.recipe)
             task = Task(f"noise-{split}-{bits}", key, split, ())
             found.append(
                 Job(os.fspath(folder), plan.recipe, 0, task, noise=tuple(mine), only=("hdf5",))
@@ -216,7 +216,7 @@ def _index(
     recipe = plan.recipe
     described = schema.fields(recipe, max(len(plan.tags), 1))
     noise_fields = tracks.fields(tracks.samples(recipe)) if recipe.mix else []
-    skipped: Counter[str] = Counter()
+    skipped = Counter(plan.skipped)
     per_split = dict.fromkeys(SPLITS, 0)
     for receipt in receipts:
         skipped.update(receipt["skipped"])

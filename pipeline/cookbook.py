@@ -14,20 +14,22 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UsageError
-from pipeline.recipe import Feature, Mix, Recipe
+from pipeline.layouts.splits import SPLITS
+from pipeline.recipe import Conversation, Feature, Mix, Recipe
 from pipeline.typed import merge, nearest, typed
 
 SHIPPED = Path(__file__).parent / "recipes"
 RESERVED = ("pcm", "demo", "runs")  # folders beside a recipe's own
 NEEDS = {"class": "label", "tags": "tags", "activity": "speakers"}  # labels.kind -> select.needs
 OURS = (  # fields that no feature may be called
-    "wave", "noisy", "clean", "label", "tags", "activity", "source", "group", "fold", "start",
-    "valid", "noise_kind", "noise_source", "noise_start", "requested", "achieved", "scale", "gain",
+    "wave", "noisy", "clean", "label", "tags", "activity", "voices", "source", "group", "fold",
+    "start", "valid", "noise_kind", "noise_source", "noise_start", "requested", "achieved", "scale",
+    "gain",
 )  # fmt: skip
 
 
 def load(names: typing.Iterable[str]) -> list[Recipe]:
-    """Recipes by shipped name, profile (`diarization-optimized`) or path; none named is all."""
+    """Recipes by shipped name, profile (`mine-short`) or path; none named is all."""
     shipped = {path.stem: path for path in sorted(SHIPPED.glob("*.toml"))}
     everything = {r.name: r for path in shipped.values() for r in _read(path)}
     found: dict[str, Recipe] = {}
@@ -82,7 +84,7 @@ def _rules(r: Recipe) -> typing.Iterator[tuple[bool, str, Any, str]]:
     yield bool(re.fullmatch(r"[a-z0-9][a-z0-9-]{0,60}", r.name)), "name", r.name, "a-z 0-9 -"
     yield r.name not in RESERVED, "name", r.name, "none of " + ", ".join(RESERVED)
     yield bool(r.select.roles), "select.roles", r.select.roles, "at least one role"
-    must = NEEDS.get(r.labels.kind, r.select.needs)
+    must = "none" if r.conversation else NEEDS.get(r.labels.kind, r.select.needs)
     yield r.select.needs == must, "select.needs", r.select.needs, f"{must}, for these labels"
     yield 1 <= r.labels.top <= 10000, "labels.top", r.labels.top, "1 to 10000"
     yield 4000 <= r.audio.rate <= 384000, "audio.rate", r.audio.rate, "4000 to 384000 Hz"
@@ -97,6 +99,7 @@ def _rules(r: Recipe) -> typing.Iterator[tuple[bool, str, Any, str]]:
     once = 0 < len(formats) == len(set(formats))
     yield once, "output.formats", formats, "hdf5, tfrecord or both, each once"
     audio = {"clean", "noisy"} if r.mix else {"wave"}
+    audio = {"wave", "clean", "voices"} if r.conversation else audio
     label = {"class": {"label"}, "tags": {"tags"}, "activity": {"activity"}, "none": set[str]()}
     known = audio | set(r.features) | label[r.labels.kind]
     unknown = [f for f in r.output.fields if f not in known]
@@ -114,6 +117,8 @@ def _rules(r: Recipe) -> typing.Iterator[tuple[bool, str, Any, str]]:
         yield 1 <= r.labels.speakers <= 16, "labels.speakers", r.labels.speakers, "1 to 16"
     if r.mix:
         yield from _mix_rules(r.mix, r)
+    if r.conversation:
+        yield from _conversation_rules(r.conversation, r)
 
 
 def _feature_rules(key: str, f: Feature, r: Recipe) -> typing.Iterator[tuple[bool, str, Any, str]]:
@@ -147,10 +152,46 @@ def _mix_rules(m: Mix, r: Recipe) -> typing.Iterator[tuple[bool, str, Any, str]]
     yield good, "mix.values", m.values, f"{low} to {high} for kind = {m.kind}"
     yield bool(m.noises), "mix.noises", m.noises, "at least one"
     yield 1 <= m.tracks <= 1000, "mix.tracks", m.tracks, "1 to 1000"
-    shortest = r.window.samples / r.audio.rate
-    yield shortest <= m.track <= 60, "mix.track", m.track, f"{shortest:.2f} (a window) to 60 s"
-    whole = r.window.edges == "window"
+    shortest = 1.0 if r.conversation else r.window.samples / r.audio.rate
+    yield (
+        shortest <= m.track <= 60,
+        "mix.track",
+        m.track,
+        f"{shortest:.2f} to 60 s, a window or more",
+    )
+    whole = r.window.edges == "window" or r.conversation is not None
     yield whole, "window.edges", r.window.edges, "window, when there is a [mix] table"
     if not m.materialise:
         plain = set(r.output.fields) <= {"clean"}
         yield plain, "output.fields", r.output.fields, 'only "clean" when materialise = false'
+
+
+def _conversation_rules(c: Conversation, r: Recipe) -> typing.Iterator[tuple[bool, str, Any, str]]:
+    clean = r.select.roles == ("clean",)
+    yield clean, "select.roles", r.select.roles, '["clean"] alone, when there are conversations'
+    talk = r.labels.kind == "activity"
+    yield talk, "labels.kind", r.labels.kind, '"activity", when there are conversations'
+    mixed = r.mix is not None and r.mix.kind == "snr" and r.mix.materialise
+    yield mixed, "mix", r.mix and r.mix.kind, 'a table with kind = "snr" that is materialised'
+    others = r.mix is None or "babble" not in r.mix.noises
+    yield others, "mix.noises", r.mix and r.mix.noises, "no babble, whose voices have no label"
+    whole = r.window.hop == r.window.samples and r.window.most == 0
+    yield whole, "window.hop", r.window.hop, "window.samples, when there are conversations"
+    for split in SPLITS:
+        count = getattr(c, split)
+        yield 0 <= count <= 10**6, f"conversation.{split}", count, "0 to a million"
+    some = c.train + c.valid + c.test > 0
+    yield some, "conversation.train", c.train, "a conversation in one of the splits"
+    most = r.labels.speakers
+    talking = bool(c.speakers) and all(2 <= count <= most for count in c.speakers)
+    yield talking, "conversation.speakers", c.speakers, f"2 to {most} (labels.speakers) each"
+    yield 0 < c.pause <= 10, "conversation.pause", c.pause, "more than 0, up to 10 s"
+    yield abs(c.offset) <= 10, "conversation.offset", c.offset, "-10 to 10 s"
+    yield 0 <= c.spread <= 10, "conversation.spread", c.spread, "0 to 10 s"
+    yield 0 <= c.interject <= 1, "conversation.interject", c.interject, "0 to 1"
+    pair = len(c.echo) == 2 and 0 <= c.echo[0] <= c.echo[-1] <= 5
+    yield pair, "conversation.echo", c.echo, "two numbers, 0 to 5 s, the larger one last"
+    speeds = bool(c.voices) and all(0.5 <= speed <= 2 for speed in c.voices)
+    yield speeds, "conversation.voices", c.voices, "0.5 to 2 each"
+    once = len(set(c.voices)) == len(c.voices)
+    yield once, "conversation.voices", c.voices, "each speed once"

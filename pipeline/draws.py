@@ -122,20 +122,29 @@ class Table:
         random = rng.stream(self.mix.seed, "mix", ident, start)
         order = random.permutation(len(self.mix.noises))
         others = (self.groups != owner).all(axis=1) if len(self.groups) else np.zeros(0, bool)
-        draws = []
-        for index in range(len(self.mix.values)):
-            salt, place = random.integers(1 << 63, size=2, dtype=np.int64)
-            kind = int(order[index % len(order)])
-            may = np.flatnonzero(others & (self.kinds == kind))
-            if len(may) == 0:
-                draws.append(Draw(kind, -1, 0))
-                continue
-            track = int(may[np.argmax(_mixed(self.keys[may] ^ np.uint64(salt)))])
-            draws.append(Draw(kind, track, int(place) % self.lengths[track]))
-        return tuple(draws)
+        return tuple(
+            self._draw(int(order[index % len(order)]), others, random)
+            for index in range(len(self.mix.values))
+        )
+
+    def one(self, ident: str) -> tuple[float, Draw]:
+        """One of the recipe's values and one draw, of a kind that the split has if it has any."""
+        random = rng.stream(self.mix.seed, "conversation", ident)
+        value = float(random.choice(self.mix.values))
+        there = set(self.kinds.tolist())
+        order = sorted(random.permutation(len(self.mix.noises)), key=lambda kind: kind not in there)
+        return value, self._draw(int(order[0]), np.ones(len(self.kinds), bool), random)
+
+    def _draw(self, kind: int, others: np.ndarray, random: np.random.Generator) -> Draw:
+        salt, place = random.integers(1 << 63, size=2, dtype=np.int64)
+        may = np.flatnonzero(others & (self.kinds == kind))
+        if len(may) == 0:
+            return Draw(kind, -1, 0)
+        track = int(may[np.argmax(mixed(self.keys[may] ^ np.uint64(salt)))])
+        return Draw(kind, track, int(place) % self.lengths[track])
 
 
-def _mixed(x: np.ndarray) -> np.ndarray:
+def mixed(x: np.ndarray) -> np.ndarray:
     """splitmix64's finaliser (Steele, Lea and Flood 2014): every bit depends on every bit."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -6,12 +6,12 @@ features from the mixture, labels, sums statistics. Writes: nothing; build.py se
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from pipeline import schema
+from pipeline import schema, talks
 from pipeline.audio.pcm import Pack
 from pipeline.dsp import features, levels, mel, mix
 from pipeline.dsp.activity import activity
@@ -46,6 +46,9 @@ def make(
     most = sum(item.count for item in items) * schema.variants(recipe)
     batch = Batch({f.name: np.zeros((most, *f.shape), f.numpy) for f in described})
     for item in items:
+        if item.talk:
+            _conversation(batch, item, recipe, packs, noise)
+            continue
         pack = packs[item.pack]
         for k in range(item.count):
             start = item.begin + (item.first + k) * recipe.window.hop
@@ -55,7 +58,8 @@ def make(
             if known is None:
                 batch.skipped["too_many_speakers"] += 1
             elif recipe.mix:
-                _mixtures(batch, fill(heard, recipe), known, item.draws[k], recipe, noise)
+                values, clean = recipe.mix.values, fill(heard, recipe)
+                _mixtures(batch, clean, known, values, item.draws[k], recipe, noise)
             else:
                 _plain(batch, heard, known, item, start, recipe, pack)
     return batch
@@ -152,10 +156,30 @@ def _decibels(power: np.ndarray, f: Feature) -> np.ndarray:
     return mel.decibels(power, ref=f.ref or "max", amin=f.amin, top_db=f.top_db or None)
 
 
+def _conversation(
+    batch: Batch, item: Item, recipe: Recipe, packs: Mapping[str, Pack], noise: NoiseAt
+) -> None:
+    """One simulated conversation in one noise."""
+    assert recipe.mix is not None
+    assert item.talk is not None
+    scene = talks.render(item, recipe, packs)
+    if scene is None:
+        batch.skipped["silent_speakers"] += 1
+        return
+    known = _known(replace(item, turns=scene.turns), 0, len(scene.wave), recipe, 0)
+    assert known is not None
+    if "voices" in recipe.output.fields:
+        columns = dict.fromkeys(int(who) for _, _, who in sorted(scene.turns))
+        known["voices"] = [item.talk.voices[who].id for who in columns]
+        known["voices"] += [0] * (recipe.labels.speakers - len(columns))
+    _mixtures(batch, scene.wave, known, (item.talk.snr,), item.draws[0], recipe, noise)
+
+
 def _mixtures(
     batch: Batch,
     clean: np.ndarray,
     known: dict[str, Any],
+    values: tuple[float, ...],
     drawn: tuple[Any, ...],
     recipe: Recipe,
     noise: NoiseAt,
@@ -164,7 +188,7 @@ def _mixtures(
     assert recipe.mix is not None
     level = mix.level_of(clean, recipe.mix.speech_level, recipe.audio.rate)
     rows = []
-    for value, draw in zip(recipe.mix.values, drawn, strict=True):
+    for value, draw in zip(values, drawn, strict=True):
         plan: dict[str, Any] = {
             "noise_kind": -1, "noise_source": b"", "requested": value, "gain": 1.0,
         }  # fmt: skip
@@ -214,9 +238,12 @@ def _mixture(
 
 
 def _sounds(pair: mix.Mixture, recipe: Recipe) -> dict[str, np.ndarray]:
-    found = {"noisy": pair.noisy, "clean": pair.clean}
+    found = {"noisy": pair.noisy, "clean": pair.clean, "wave": pair.noisy}
     row = {name: found[name] for name in recipe.output.fields if name in found}
     for name in recipe.output.fields:
         if name in recipe.features:
-            row[name] = feature(pair.noisy, recipe.features[name], recipe)
+            f, heard = recipe.features[name], pair.noisy
+            if recipe.window.edges == "recording":  # of a conversation: it is its own recording
+                heard = np.pad(heard, (f.n_fft // 2, f.n_fft - f.n_fft // 2 - f.hop))
+            row[name] = feature(heard, f, recipe)
     return row

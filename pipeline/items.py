@@ -6,7 +6,24 @@ examples.py follows.
 
 from dataclasses import dataclass
 
-from pipeline.tracks import Draw, Track
+from pipeline.tracks import Draw, Piece, Track
+
+
+@dataclass(frozen=True)
+class Voice:
+    """One who talks in a simulated conversation."""
+
+    id: int  # hash of the speaker and the speed: what the field `voices` holds
+    speed: float  # playback speed that makes the voice; 1 is the speaker's own
+    pieces: tuple[Piece, ...]  # what there is of the speaker to say, in this order
+
+
+@dataclass(frozen=True)
+class Talk:
+    """A simulated conversation: who talks, and how far over the noise, dB."""
+
+    voices: tuple[Voice, ...]
+    snr: float
 
 
 @dataclass(frozen=True)
@@ -25,6 +42,7 @@ class Item:
     tags: tuple[int, ...] = ()
     turns: tuple[tuple[int, int, str], ...] = ()  # who speaks from when to when
     draws: tuple[tuple[Draw, ...], ...] = ()  # per window, per mixture
+    talk: Talk | None = None  # a conversation is made, not cut from a recording
 
 
 @dataclass(frozen=True)

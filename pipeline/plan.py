@@ -10,17 +10,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from pipeline import buckets, code, decode, draws, schema
+from pipeline import buckets, casts, draws, schema
 from pipeline.audio.pcm import resampled_length
 from pipeline.corpus import Corpus, group
 from pipeline.disk import store
 from pipeline.items import Item, Task
+from pipeline.keys import versions
 from pipeline.layouts.splits import SPLITS
 from pipeline.recipe import Recipe
 from pipeline.scan import Record
-from pipeline.tracks import Draw, Track, samples
-
-LIBRARIES = ("numpy", "scipy", "soxr", "librosa", "h5py", "google-crc32c")
+from pipeline.tracks import Draw, Track
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,7 @@ class Plan:
     noise: dict[str, list[Track]]  # split -> tracks in the order of their ids
     tasks: list[Task]
     used: Counter[str] = field(default_factory=Counter)  # files per split
+    skipped: Counter[str] = field(default_factory=Counter)  # examples that cannot be, and why
 
 
 def lacks(recipe: Recipe, corpus: Corpus) -> str:
@@ -48,6 +48,8 @@ def lacks(recipe: Recipe, corpus: Corpus) -> str:
     classes = _classes(mine)
     if recipe.labels.kind == "class" and len(classes) < 2:
         return f"two classes or more; here: {', '.join(classes)}"
+    if recipe.conversation:
+        return casts.lacks(recipe, mine, corpus)
     if recipe.mix and "ambient" in recipe.mix.noises and not any(r.role == "noise" for r in used):
         return "recordings with role noise, for ambient noise"
     return ""
@@ -70,15 +72,24 @@ def plan(recipe: Recipe, corpus: Corpus) -> Plan:
     tags = _frequent(records, recipe.labels.top) if recipe.labels.kind == "tags" else ()
     noise = draws.plan(recipe, corpus) if recipe.mix else {}
     tasks = []
+    skipped: Counter[str] = Counter()
     for split in SPLITS:
         mine = [r for r in records if corpus.split(r) == split]
-        items = [i for r in mine for i in _items(r, recipe, corpus, classes, tags)]
-        if recipe.mix:
-            table = draws.Table(noise[split], recipe)
-            items = [replace(i, draws=_drawn(i, table, recipe)) for i in items]
+        if recipe.conversation:
+            items = casts.conversations(split, mine, recipe, corpus, noise[split])
+            missing = getattr(recipe.conversation, split) - len(items)
+            skipped += Counter({f"one_speaker_in_{split}": missing})
+        else:
+            items = [i for r in mine for i in _items(r, recipe, corpus, classes, tags)]
+            if recipe.mix:
+                table = draws.Table(noise[split], recipe)
+                items = [replace(i, draws=_drawn(i, table, recipe)) for i in items]
         tasks += list(_tasks(split, items, recipe, noise.get(split, []), len(tags)))
+        if recipe.conversation:  # each has one noise: others need not be stored
+            heard = {draw.track for item in items for per in item.draws for draw in per}
+            noise[split] = [track for place, track in enumerate(noise[split]) if place in heard]
     used = Counter(corpus.split(r) for r in records)
-    return Plan(recipe, classes, tags, noise, tasks, used)
+    return Plan(recipe, classes, tags, noise, tasks, used, skipped)
 
 
 def _classes(records: Sequence[Record]) -> tuple[str, ...]:
@@ -220,30 +231,7 @@ def _content(item: Item) -> Iterator[Any]:
     for name, value in vars(item).items():
         if name == "draws":
             yield [[asdict(d) for d in per] for per in value]
+        elif name == "talk":
+            yield casts.content(value) if value else []
         elif name != "pack":
             yield value
-
-
-def versions(recipe: Recipe) -> list[Any]:
-    """What makes the numbers. The plan's own code is not in it: its outcome is in the key."""
-    kinds = {recipe.features[name].kind for name in recipe.stored() if name in recipe.features}
-    idle = set() if kinds else {"dsp.mel"}
-    idle |= set() if "vector" in kinds else {"dsp.features"}
-    idle |= set() if recipe.mix else {"dsp.mix", "dsp.noise", "tracks"}
-    made = code.version("shards", frozenset(idle))
-    return [made, decode.decoder_version(), code.libraries(*LIBRARIES)]
-
-
-def noise_key(tracks: Sequence[Track], recipe: Recipe) -> str:
-    """Of a shard of noise: its rows are as long as a track, and hold a kind's place in the list."""
-    assert recipe.mix is not None
-    idle = frozenset(
-        {"examples", "schema", "dsp.features", "dsp.mel", "dsp.mix", "formats.tfrecord"}
-    )
-    made = [code.version("shards", idle), decode.decoder_version(), code.libraries(*LIBRARIES)]
-    return store.digest([[t.id for t in tracks], samples(recipe), recipe.mix.noises, made])
-
-
-def fingerprint(recipe: Recipe, corpus: Corpus) -> str:
-    """Equal when nothing that a recipe's shards depend on has changed."""
-    return store.digest([recipe.resolved(), corpus.key, versions(recipe), code.version("build")])

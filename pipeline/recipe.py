@@ -57,6 +57,23 @@ class Mix:
 
 
 @dataclass(frozen=True)
+class Conversation:
+    """Conversations made of recordings in which one speaker each is heard."""
+
+    speakers: tuple[int, ...]  # how many talk, in turn: the first conversation has the first number
+    pause: float  # s, mean silence between two utterances in one turn
+    offset: float  # s, mean from the end of a turn to the start of the next; negative is overlap
+    spread: float  # s, deviation of that
+    interject: float  # part of the turns in which another says something short at the same time
+    train: int = 0  # conversations of this split
+    valid: int = 0
+    test: int = 0
+    echo: tuple[float, ...] = (0.0, 0.0)  # s, reverberation time (RT60), from and to; 0 0 is none
+    voices: tuple[float, ...] = (1.0,)  # speeds that make new voices of the train split's speakers
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class Feature:
     """One stored feature, all of them from one STFT of the stored input."""
 
@@ -106,6 +123,7 @@ class Recipe:
     window: Window
     output: Output
     mix: Mix | None = None
+    conversation: Conversation | None = None
     labels: Labels = field(default_factory=Labels)
     features: dict[str, Feature] = field(default_factory=dict)
 
@@ -114,6 +132,11 @@ class Recipe:
         table = dataclasses.asdict(self)
         used = {name: table["features"][name] for name in self.features if name in self.stored()}
         keep = {name: table[name] for name in ("audio", "window", "mix", "labels")}
+        if self.conversation:  # how many there are, and of whom, stands in the items
+            planned = {"train", "valid", "test", "speakers", "voices"}
+            keep["conversation"] = {
+                key: value for key, value in table["conversation"].items() if key not in planned
+            }
         return {**keep, "features": used, "fields": list(self.stored())}
 
     def stored(self) -> tuple[str, ...]:

@@ -51,6 +51,8 @@ def frames(feature: Feature, recipe: Recipe) -> int:
 
 def variants(recipe: Recipe) -> int:
     """Examples made of one window."""
+    if recipe.conversation:  # each has one of the values
+        return 1
     return len(recipe.mix.values) if recipe.mix and recipe.mix.materialise else 1
 
 
@@ -80,6 +82,9 @@ def _field(name: str, recipe: Recipe, tags: int) -> Field:
     if name == "activity":
         shape = (recipe.window.samples // recipe.labels.frame, recipe.labels.speakers)
         return Field(name, "uint8", shape, "1 while the speaker talks", ("frame", "speaker"))
+    if name == "voices":
+        told = "hash of the voice of each column; 0 is nobody"
+        return Field(name, "int64", (recipe.labels.speakers,), told, ("speaker",))
     feature = recipe.features[name]
     if feature.kind == "vector":
         count = len(features.names(vector_spec(feature, recipe)))

@@ -17,9 +17,9 @@ BODY = 45  # lines in a function, its docstring aside
 # From the ground up. Modules of one row know nothing of each other.
 ROWS = [
     # words and numbers: how things go wrong, names of draws, buckets, code versions
-    "errors rng dsp.levels dsp.bands buckets progress code demo.files",
+    "errors rng dsp.levels dsp.bands dsp.room buckets progress code demo.files",
     # one idea each, on arrays, bytes or text: files on disk, typed tables, noise, mixtures
-    "disk.store typed dsp.noise dsp.mix formats.fields layouts.groups audio.headers "
+    "disk.store typed dsp.noise dsp.mix dsp.voice formats.fields layouts.groups audio.headers "
     "layouts.rttm demo.voices",
     # spectra; stamps of files; the run lock; the workers; who is in which split; decoders
     "recipe dsp.mel disk.stamps disk.guard disk.clean jobs layouts.splits formats.varints "
@@ -29,6 +29,8 @@ ROWS = [
     "dsp.activity dsp.statistics layouts.corpora layouts.ownlist demo.plan",
     # a recipe's fields; what a task carries; how a folder is laid out; the demo corpus
     "schema items walk cache layouts.recognise demo.corpus",
+    # a conversation
+    "talks",
     # a window's features and labels
     "examples",
     # stage 1; one shard
@@ -37,8 +39,11 @@ ROWS = [
     "decode",
     # what both stages left
     "corpus",
-    # which noise goes where; is the decoded audio what the manifest says; what a person asks
-    "draws verify_corpus request",
+    # which noise goes where; is the decoded audio what the manifest says; what a person asks; what
+    # a key is made of
+    "draws verify_corpus request keys",
+    # who talks in a conversation
+    "casts",
     # which example stands in which shard; whether every shard is true
     "plan verify",
     # stage 3; features without a corpus

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline import extract, jobs
+from pipeline import cookbook, extract, jobs
 from pipeline.cookbook import load
 from pipeline.disk import stamps
 from pipeline.errors import UsageError
@@ -78,11 +78,13 @@ def test_blocks_under_a_memory_bound_give_the_same(tmp_path: Path) -> None:
     np.testing.assert_array_equal(free.features["logmel"], bound.features["logmel"])
 
 
-def test_a_recipe_that_mixes_is_refused() -> None:
+def test_a_recipe_that_mixes_or_has_profiles_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="mixes noise"):
         extract(["x.wav"], "denoise-speech")
+    text = (cookbook.SHIPPED / "noise-classifier.toml").read_text()
+    (tmp_path / "two.toml").write_text(text + "[profiles.long]\n[profiles.short]\n")
     with pytest.raises(UsageError, match="several profiles"):
-        extract(["x.wav"], "diarization")
+        extract(["x.wav"], str(tmp_path / "two.toml"))
 
 
 def test_goes_on_without_workers(

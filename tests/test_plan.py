@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import code, plan, schema
+from pipeline import code, keys, plan, schema
 from pipeline.cookbook import load
 from pipeline.items import Item, Task
 from pipeline.layouts.splits import SPLITS
@@ -322,17 +322,19 @@ def test_a_pack_that_moved_changes_no_key() -> None:
 
 
 def test_a_shard_of_noise_moves_with_its_rows_and_kinds() -> None:
-    def keys(**mix: object) -> set[str]:
+    def found(**mix: object) -> set[str]:
         asked = recipe(fields=("clean",), mix={"noises": ("ambient", "white")} | mix)
         records = [record("a"), *(record(f"n{k}", "noise", group=f"n{k}") for k in range(5))]
         made = plan.plan(asked, corpus(records, 0.3))
         groups = [plan.noise_groups(t, asked).values() for t in made.noise.values()]
-        return {plan.noise_key(mine, asked) for found in groups for mine in found}
+        return {keys.noise_key(mine, asked) for group in groups for mine in group}
 
-    assert keys() == keys()
-    assert not keys() & keys(track=0.6)  # pieces shorter than a track are the same, its row is not
-    assert not keys() & keys(noises=("white", "ambient"))
-    assert not keys() & keys(seed=1)
+    assert found() == found()
+    assert not found() & found(
+        track=0.6
+    )  # pieces shorter than a track are the same, its row is not
+    assert not found() & found(noises=("white", "ambient"))
+    assert not found() & found(seed=1)
 
 
 def test_draws_point_at_the_tasks_own_tracks() -> None:
@@ -361,12 +363,12 @@ def test_a_fingerprint_moves_with_the_recipe_the_corpus_and_the_code(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     found = corpus([record("a")])
-    base = plan.fingerprint(recipe(), found)
-    assert plan.fingerprint(recipe(), found) == base
-    assert plan.fingerprint(replace(recipe(), about="other"), found) != base
-    assert plan.fingerprint(recipe(), replace(found, key="other")) != base
+    base = keys.fingerprint(recipe(), found)
+    assert keys.fingerprint(recipe(), found) == base
+    assert keys.fingerprint(replace(recipe(), about="other"), found) != base
+    assert keys.fingerprint(recipe(), replace(found, key="other")) != base
     monkeypatch.setattr(code, "version", lambda *_: "another")
-    assert plan.fingerprint(recipe(), found) != base
+    assert keys.fingerprint(recipe(), found) != base
 
 
 def test_group_numbers_survive_float_free_storage() -> None:

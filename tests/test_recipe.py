@@ -69,6 +69,22 @@ TALK = TALK.replace('kind = "class"', 'kind = "activity"\nframe = 1600')
 TALK = TALK.replace('"logmel", "label"', '"logmel", "activity"')
 
 
+CONV = MIX.replace("hop = 16000", 'hop = 16000\nedges = "recording"')
+CONV = CONV.replace('"noisy", "clean"', '"wave", "logmel", "activity", "voices"')
+CONV += """
+[labels]
+kind = "activity"
+frame = 160
+[conversation]
+test = 3
+speakers = [2, 3]
+pause = 0.5
+offset = 0.2
+spread = 0.4
+interject = 0.1
+"""
+
+
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
     def put(text: str) -> Path:
@@ -97,14 +113,23 @@ def test_naming_none_is_all_once() -> None:
     assert [r.name for r in load(["hybrid", "hybrid"])] == ["hybrid"]
 
 
-def test_a_profile_is_the_file_with_its_changes() -> None:
-    original, optimized, fast = load(["diarization"])
-    assert [r.name for r in load(["diarization-optimized"])] == ["diarization-optimized"]
-    assert (original.window.samples, original.labels.frame) == (1600000, 1600)
-    assert (optimized.window.samples, optimized.labels.frame) == (1200000, 2400)
-    assert (fast.window.samples, fast.window.most) == (960000, 1)
-    assert fast.features == original.features
-    assert fast.window.edges == "recording"
+def test_a_profile_is_the_file_with_its_changes(write: Write) -> None:
+    text = PLAIN + "[profiles.long]\n[profiles.short]\nwindow.samples = 8000\nwindow.most = 1\n"
+    long, short = load([str(write(text))])
+    assert (long.name, short.name) == ("mine-long", "mine-short")
+    assert (long.window.samples, long.window.most) == (16000, 0)
+    assert (short.window.samples, short.window.most) == (8000, 1)
+    assert short.features == long.features
+    assert short.window.hop == 16000
+
+
+def test_a_shipped_profile_is_found_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.toml").write_text(PLAIN + "[profiles.long]\n[profiles.short]\n")
+    monkeypatch.setattr(cookbook, "SHIPPED", tmp_path)
+    assert [r.name for r in load(["mine-short"])] == ["mine-short"]
+    assert [r.name for r in load([])] == ["mine-long", "mine-short"]
 
 
 def test_a_profile_adds_tables_and_replaces_lists(write: Write) -> None:
@@ -269,6 +294,35 @@ RULES = {  # what is wrong -> (the recipe, the key that must be named)
     "noisy that nobody makes": (
         swap(MIX, "[0.0, 5]", "[5]\nmaterialise = false"), "output.fields",
     ),
+    "noisy of a conversation": (swap(CONV, '"wave", ', '"noisy", '), "output.fields"),
+    "voices without a conversation": (swap(TALK, '"logmel"', '"voices"'), "output.fields"),
+    "a conversation of music": (swap(CONV, '["clean"]', '["clean", "music"]'), "select.roles"),
+    "a conversation that needs labels": (
+        swap(CONV, '["clean"]', '["clean"]\nneeds = "speakers"'), "select.needs",
+    ),
+    "a conversation without its labels": (
+        swap(swap(CONV, '"activity"\n', '"none"\n'), ', "activity"', ""), "labels.kind",
+    ),
+    "a conversation at a level": (
+        swap(swap(CONV, '"snr"', '"level"'), "[0.0, 5]", "[0.1]"), "mix",
+    ),
+    "babble in a conversation": (swap(CONV, '["white"]', '["white", "babble"]'), "mix.noises"),
+    "conversations that overlap": (swap(CONV, "hop = 16000", "hop = 8000"), "window.hop"),
+    "fewer than no conversations": (swap(CONV, "test = 3", "test = -1"), "conversation.test"),
+    "no conversations": (swap(CONV, "test = 3", "test = 0"), "conversation.train"),
+    "a monologue": (swap(CONV, "[2, 3]", "[1, 2]"), "conversation.speakers"),
+    "more speakers than columns": (swap(CONV, "[2, 3]", "[5]"), "conversation.speakers"),
+    "nobody": (swap(CONV, "[2, 3]", "[]"), "conversation.speakers"),
+    "no pause": (swap(CONV, "pause = 0.5", "pause = 0"), "conversation.pause"),
+    "an offset of minutes": (swap(CONV, "offset = 0.2", "offset = 60"), "conversation.offset"),
+    "a spread under nothing": (swap(CONV, "spread = 0.4", "spread = -1"), "conversation.spread"),
+    "more than always": (
+        swap(CONV, "interject = 0.1", "interject = 1.1"), "conversation.interject",
+    ),
+    "an echo upside down": (CONV + "echo = [0.5, 0.1]", "conversation.echo"),
+    "half an echo": (CONV + "echo = [0.5]", "conversation.echo"),
+    "a voice of a dwarf": (CONV + "voices = [1.0, 4.0]", "conversation.voices"),
+    "a voice twice": (CONV + "voices = [1.0, 1.0]", "conversation.voices"),
 }  # fmt: skip
 
 
@@ -280,7 +334,7 @@ def test_each_rule_has_an_example_that_breaks_it(write: Write, what: str) -> Non
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", [PLAIN, MIX, TALK])
+@pytest.mark.parametrize("text", [PLAIN, MIX, TALK, CONV])
 def test_without_the_mistake_they_load(write: Write, text: str) -> None:
     assert one(write(text)).name == "mine"
 
@@ -298,7 +352,7 @@ def test_every_rule_is_broken_by_an_example(write: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "near"), [("musicn", "musicnn"), ("diarization-fast", "diarization-ultra-fast"),
+    ("name", "near"), [("musicn", "musicnn"), ("diarisation", "diarization"),
                        ("noise_classifier", "noise-classifier")],
 )  # fmt: skip
 def test_an_unknown_name_is_answered_with_the_nearest(name: str, near: str) -> None:
@@ -308,7 +362,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(name: str, near: str) -> N
 
 def test_a_name_like_no_other_lists_them_all() -> None:
     with pytest.raises(
-        UsageError, match="expected one of denoise-music, .*Name one, or give a path"
+        UsageError, match="expected one of conversations, .*Name one, or give a path"
     ):
         load(["qqqqqqqq"])
 

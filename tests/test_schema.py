@@ -37,10 +37,13 @@ def test_own_fields_come_first_then_what_is_known(name: str) -> None:
         ("musicnn-2048", "logmel", "float32", (94, 96)),
         ("musicnn", "tags", "uint8", (50,)),
         ("hybrid", "wave", "float32", (66048,)),
-        ("diarization-original", "logmel", "float32", (10000, 80)),
-        ("diarization-original", "activity", "uint8", (1000, 4)),
-        ("diarization-optimized", "activity", "uint8", (500, 4)),
-        ("diarization-ultra-fast", "activity", "uint8", (300, 4)),
+        ("diarization", "logmel", "float32", (6000, 40)),
+        ("diarization", "activity", "uint8", (6000, 4)),
+        ("conversations", "logmel", "float32", (6000, 40)),
+        ("conversations", "activity", "uint8", (6000, 4)),
+        ("conversations", "voices", "int64", (4,)),
+        ("conversations", "achieved", "float32", ()),
+        ("conversations-heard", "wave", "float32", (960000,)),
         ("denoise-speech", "noisy", "float32", (44096,)),
         ("denoise-speech", "achieved", "float32", ()),
         ("denoise-speech", "noise_source", "bytes32", ()),
@@ -96,5 +99,5 @@ def test_mfcc_stores_its_coefficients() -> None:
 def test_zero_means_the_default_for_the_kernel() -> None:
     spec = schema.mel_spec(SHIPPED["musicnn"].features["logmel"], SHIPPED["musicnn"])
     assert (spec.fmax, spec.win, spec.center) == (None, None, False)
-    spec = schema.mel_spec(SHIPPED["diarization-original"].features["logmel"], SHIPPED["hybrid"])
+    spec = schema.mel_spec(SHIPPED["diarization"].features["logmel"], SHIPPED["hybrid"])
     assert (spec.win, spec.center) == (400, True)
