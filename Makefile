@@ -7,7 +7,8 @@ MAKEFLAGS += -r
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help features scan decode shards verify resume train-denoiser train-classifier teacher
-.PHONY: train-hybrid train-tagger import-musicnn analyze evaluate export denoise classify tag
+.PHONY: train-hybrid train-tagger train-diarizer import-musicnn analyze evaluate export denoise
+.PHONY: classify tag diarize
 .PHONY: torch tensorflow peers bench test test-all lint clean distclean
 
 VENV ?= .venv
@@ -17,12 +18,13 @@ DENOISER = -m training.denoiser
 CLASSIFIER = -m training.classifier
 HYBRID = -m training.hybrid
 TAGGER = -m training.tagger
+DIARIZER = -m training.diarizer
 
 # Values reach the commands through the environment, as they were typed: neither make nor the shell
 # looks inside them.
 ASKED := DATA RECIPE LAYOUT ROLE SPLITS JOBS MAX_RAM MAX_REJECTED ARTIFACTS
 ASKED += PROFILE ARCH EPOCHS BUDGET SEED RUN INIT CHECKPOINT ON LIMIT DNSMOS IN OUT PROCESSES
-ASKED += BACKBONE WEIGHTS TEACHER FOLDS AUGMENT TOP JSON NET ABLATION
+ASKED += BACKBONE WEIGHTS TEACHER FOLDS AUGMENT TOP JSON NET ABLATION HEAD SPEAKERS
 $(foreach v,$(ASKED),$(if $(filter undefined,$(origin $(v))),,$(eval override $(v) := $$(value $(v)))))
 export $(ASKED)
 
@@ -33,6 +35,7 @@ help: ## this list
 	@echo "  of denoisers: PROFILE=small ARCH= INIT=run PROCESSES="
 	@echo "  of classifiers: BACKBONE= WEIGHTS=file TEACHER=run FOLDS=5 AUGMENT=no"
 	@echo "  of hybrids: NET= FOLDS=5 AUGMENT=no ABLATION=no MAX_RAM=15GB   of taggers: NET= INIT=run AUGMENT=no"
+	@echo "  of diarizers: PROFILE=original|optimized|ultra-fast HEAD= INIT=run TEACHER=run AUGMENT=no PROCESSES= SPEAKERS="
 	@echo "  of a run:    RUN=name CHECKPOINT=step ON=recipe LIMIT= DNSMOS=no IN=recording OUT=cleaned TOP=3 JSON=yes"
 
 features: shards ## everything: from a folder of audio (or the demo corpus) to sealed shards
@@ -70,6 +73,11 @@ train-tagger: $(VENV)/tensorflow.stamp ## train a music tagger and measure it, m
 	@RECIPE="$${RECIPE:-musicnn}" $(STAGE) features --as-before
 	@$(VENV)/bin/python $(TAGGER) train
 
+train-diarizer: $(VENV)/torch.stamp ## train a diarizer and measure it, making its shards first
+	@RECIPE="$${RECIPE:-conversations conversations-heard}" $(STAGE) features --as-before
+	@case "$${PROCESSES:-1}" in 1) $(VENV)/bin/python $(DIARIZER) train ;; \
+	*) $(VENV)/bin/torchrun --standalone --nproc-per-node "$$PROCESSES" $(DIARIZER) train ;; esac
+
 import-musicnn: $(VENV)/musicnn.stamp ## make runs of MusicNN's published weights
 	@$(VENV)/bin/python $(TAGGER) import
 
@@ -94,6 +102,9 @@ classify: $(VENV)/tensorflow.stamp ## say what recordings hold: IN=file or folde
 tag: $(VENV)/tensorflow.stamp ## say which tags tracks have, and when: IN=file or folder
 	@$(VENV)/bin/python $(TAGGER) tag
 
+diarize: $(VENV)/torch.stamp ## say who spoke when: IN=file or folder, OUT=file.rttm or folder
+	@$(VENV)/bin/python $(DIARIZER) diarize
+
 bench: $(VENV)/bench.stamp ## print the speed and memory figures, as ratios in one run
 	@$(VENV)/bin/python -m tests.bench
 
@@ -110,7 +121,7 @@ torch: $(VENV)/torch.stamp ## add torch to the environment (GPU=1: the newest bu
 
 tensorflow: $(VENV)/tensorflow.stamp ## add tensorflow to the environment (GPU=1 likewise)
 
-peers: $(VENV)/torch.stamp ## add other denoisers, for evaluate to compare with
+peers: $(VENV)/torch.stamp ## add other denoisers and diarizers, for evaluate to compare with
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r .ci/peers.lock
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r .ci/pesq.lock \
 	|| echo "PESQ was not installed (it needs a C compiler): its column stays empty"
