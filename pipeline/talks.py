@@ -64,7 +64,7 @@ def render(item: Item, recipe: Recipe, packs: Mapping[str, Pack]) -> Scene | Non
     c, rate, n = recipe.conversation, recipe.audio.rate, recipe.window.samples
     assert c is not None
     assert item.talk is not None
-    spoken = [utterances(v, item.id, recipe, packs) for v in item.talk.voices]
+    spoken = [utterances(v, recipe, packs) for v in item.talk.voices]
     present = [who for who, found in enumerate(spoken) if found]
     if len(present) < 2:
         return None
@@ -84,7 +84,7 @@ def render(item: Item, recipe: Recipe, packs: Mapping[str, Pack]) -> Scene | Non
     return Scene(total.astype(np.float32), turns)
 
 
-def utterances(v: Voice, ident: str, recipe: Recipe, packs: Mapping[str, Pack]) -> list[Utterance]:
+def utterances(v: Voice, recipe: Recipe, packs: Mapping[str, Pack]) -> list[Utterance]:
     """What a voice has to say, each recording at a level of 1 (RMS while speaking)."""
     rate, quality = recipe.audio.rate, recipe.audio.resample
     found = []
@@ -176,10 +176,14 @@ class _Floor:
         least = min(voice.PAUSE, self.c.pause)
         return round((least + self.random.exponential(self.c.pause - least)) * self.rate)
 
+    def _length(self, who: int) -> int:
+        """Samples of what one would say next."""
+        return self.lengths[who][self.next[who] % len(self.lengths[who])]
+
     def _say(self, who: int, at: int, most: int) -> int:
         """Say the next utterance, or its first `most` samples; returns when it ends."""
         which = self.next[who] % len(self.lengths[who])
-        length = min(self.lengths[who][which], most)
+        length = min(self._length(who), most)
         self.next[who] += 1
         if at < self.n:
             self.said.append(Said(who, which, at, length))
@@ -196,13 +200,13 @@ class _Floor:
         return at, last, stop
 
     def interject(self, who: int, begin: int, stop: int) -> None:
-        """Another speaker says something short while this one speaks."""
+        """Another speaker says something short while this one speaks, if that leaves time."""
         others = [k for k in range(len(self.lengths)) if k != who]
         other = others[int(self.random.integers(len(others)))]
-        most = round(SHORT * self.rate)
+        length = min(self._length(other), round(SHORT * self.rate))
         first = max(begin, self.free[other])
-        if first < stop - most:
-            self._say(other, int(self.random.integers(first, stop - most)), most)
+        if first < stop - length:
+            self._say(other, int(self.random.integers(first, stop - length)), length)
 
     def following(self, who: int, turns: int) -> int:
         """Who speaks next: another one; one who was not heard yet with even chance, or for sure

@@ -152,7 +152,7 @@ def check_files(check: Check) -> Found:
     found.examples = 0 if check.noise else check.files[0]["examples"]
     found.who = _who(first, check.noise)
     faults = _content(first, check)
-    if check.recipe["mix"] and {"noisy", "clean"} <= set(first):
+    if check.recipe["mix"] and "clean" in first and {"noisy", "wave"} & set(first):
         wrong, found.mixtures = audit(first, check.recipe)
         faults += wrong
     for other in formats[1:]:
@@ -199,20 +199,20 @@ def _content(arrays: Mapping[str, np.ndarray], check: Check) -> list[str]:
 
 
 def _who(arrays: Mapping[str, np.ndarray], noise: bool) -> set[tuple[str, Any]]:
-    """Recordings and groups of examples; voices and noise recordings heard in noise tracks."""
+    """Recordings, groups and voices of examples; what is heard in noise tracks."""
     if noise:
         return {("group", who) for who in arrays["groups"].ravel().tolist() if who}  # 0 is nobody
-    return {(kind, value) for kind in ("group", "source") for value in arrays[kind].tolist()}
+    kinds = {"group", "source", "voices"} & set(arrays)
+    return {(kind, value) for kind in kinds for value in arrays[kind].ravel().tolist() if value}
 
 
 def audit(arrays: Mapping[str, np.ndarray], recipe: Mapping[str, Any]) -> tuple[list[str], int]:
     """Measure every stored mixture again and compare with its label."""
     faults = []
     table, rate = recipe["mix"], recipe["audio"]["rate"]
-    for row in range(len(arrays["noisy"])):
-        clean, noisy = arrays["clean"][row], arrays["noisy"][row]
-        label, gain = float(arrays["achieved"][row]), float(arrays["gain"][row])
-        wanted = float(arrays["requested"][row])
+    heard = arrays["noisy" if "noisy" in arrays else "wave"]
+    for row, (clean, noisy) in enumerate(zip(arrays["clean"], heard, strict=True)):
+        label, wanted, gain = (float(arrays[n][row]) for n in ("achieved", "requested", "gain"))
         if table["kind"] == "snr":
             found = _snr(clean, noisy, table["speech_level"], rate)
             off = max(abs(found - label), abs(found - wanted))
@@ -222,7 +222,7 @@ def audit(arrays: Mapping[str, np.ndarray], recipe: Mapping[str, Any]) -> tuple[
         if not off <= DECIBELS:
             said = f"labelled {label:.4g} (asked {wanted:.4g})"
             faults.append(f"mixture {row} is {said} and measures {found:.4g}")
-    return faults, len(arrays["noisy"])
+    return faults, len(heard)
 
 
 def _snr(clean: np.ndarray, noisy: np.ndarray, level: str, rate: int) -> float:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import code
+from pipeline import code, cookbook, keys
 from tests import corpus, here
 
 MIX, NOISE, CLASSES, PACKS = "tiny-mix/[tv]*", "tiny-mix/noise-*", "tiny-classes/[tv]*", "pcm/*.pcm"
@@ -38,6 +38,11 @@ DEPENDS = {
     "scan": set(),
     "cli": set(),
     "verify": set(),
+    "casts": set(),
+    "keys": set(),
+    "talks": set(),  # no tiny recipe has conversations; the one below has
+    "dsp/voice": set(),
+    "dsp/room": set(),
     "demo/corpus": set(),
 }
 
@@ -90,6 +95,18 @@ def test_an_edit(base: Path, sources: Path, tmp_path: Path, module: str) -> None
         assert made & names == (names if kind in DEPENDS[module] else set()), (module, kind)
     assert here.verify(artifacts)[0] == 0
     assert _again(base, artifacts) == set()
+
+
+@pytest.mark.parametrize("module", ["talks", "dsp/voice", "dsp/room"])
+def test_conversations_alone_hang_on_how_they_are_made(sources: Path, module: str) -> None:
+    """Neither other recipes nor the noise of conversations are made again."""
+    (made,) = cookbook.load(["conversations"])
+    others = [r for r in cookbook.load([]) if not r.conversation]
+    before = keys.versions(made), [keys.versions(r) for r in others], keys.noise_key([], made)
+    _append(sources / f"{module}.py", "\n_EDITED = 1\n")
+    after = keys.versions(made), [keys.versions(r) for r in others], keys.noise_key([], made)
+    assert before[0] != after[0]
+    assert before[1:] == after[1:]
 
 
 def test_a_comment_a_docstring_or_a_blank_line(base: Path, sources: Path, tmp_path: Path) -> None:

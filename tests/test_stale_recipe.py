@@ -68,7 +68,46 @@ frame = 400
 fields = ["logmel", "activity"]
 formats = ["hdf5"]
 """
-BASES = {text.split('"')[1]: text for text in (corpus.MIX, corpus.CLASSES, TAGS, TALK)}
+CONVERSATION = """\
+name = "tiny-conversation"
+about = "simulated conversations"
+[select]
+roles = ["clean"]
+[audio]
+rate = 8000
+[window]
+samples = 40000
+hop = 40000
+[conversation]
+train = 6
+speakers = [2]
+pause = 0.4
+offset = 0.1
+spread = 0.2
+interject = 0.3
+echo = [0.1, 0.2]
+voices = [0.9, 1.1]
+[mix]
+kind = "snr"
+values = [10.0, 20.0]
+noises = ["white"]
+track = 1.0
+tracks = 1
+[features.logmel]
+kind = "mel"
+n_fft = 256
+hop = 80
+mels = 20
+log = "ln"
+[labels]
+kind = "activity"
+frame = 80
+[output]
+fields = ["logmel", "activity", "voices"]
+formats = ["hdf5"]
+"""
+TEXTS = (corpus.MIX, corpus.CLASSES, TAGS, TALK, CONVERSATION)
+BASES = {text.split('"')[1]: text for text in TEXTS}
 
 NONE, SHARDS, BOTH = set[str](), {"shards"}, {"shards", "noise"}
 # What a change must make again, by the key or, where it has no line, by its table.
@@ -82,13 +121,17 @@ EFFECT: dict[str, set[str]] = {
     "mix.track": BOTH,
     "mix.tracks": BOTH,
     "mix.seed": BOTH,
+    "conversation": SHARDS,
+    "conversation.valid": NONE,  # of one speaker there is none
+    "conversation.test": NONE,
     "features": SHARDS,
     "labels": SHARDS,
     "output.fields": SHARDS,
     "output.formats": {"tfrecord"},
     "output.shard_mb": NONE,
 }
-SOME = {"select.roles", "mix.tracks"}  # add or drop work, and leave the rest of its kind alone
+# These add or drop work, and leave the rest of its kind alone.
+SOME = {"select.roles", "mix.tracks", "conversation.train", "conversation.voices"}
 # Where the next value of the type breaks a rule of the recipe, or another key must move with it.
 VALID: dict[str, dict[str, dict[str, Any]]] = {
     "tiny-mix": {
@@ -117,6 +160,11 @@ VALID: dict[str, dict[str, dict[str, Any]]] = {
         "labels.kind": {"labels__kind": "none", "output__fields": ["logmel"]},
         "labels.top": {"labels__top": 3},
     },
+    "tiny-conversation": {
+        "conversation.speakers": {},  # there are two to learn from: in tests of its own
+        "conversation.train": {"conversation__train": 9},
+        "conversation.echo": {"conversation__echo": [0.1, 0.3]},
+    },
     "tiny-talk": {
         "labels.kind": {"labels__kind": "none", "output__fields": ["logmel"]},
         "labels.frame": {"labels__frame": 800},
@@ -133,6 +181,7 @@ def _cases() -> list[tuple[str, str, dict[str, Any]]]:
         "audio": (recipes.Audio, ("tiny-mix", "tiny-classes")),
         "window": (recipes.Window, ("tiny-mix", "tiny-classes")),
         "mix": (recipes.Mix, ("tiny-mix",)),
+        "conversation": (recipes.Conversation, ("tiny-conversation",)),
         "features.logmel": (recipes.Feature, ("tiny-classes",)),
         "labels": (recipes.Labels, ("tiny-classes", "tiny-tags", "tiny-talk")),
         "output": (recipes.Output, ("tiny-mix", "tiny-classes")),
@@ -243,11 +292,11 @@ def test_every_key_is_covered() -> None:
     covered = {key for _, key, _ in CASES}
     tables = {
         "select": recipes.Select, "audio": recipes.Audio, "window": recipes.Window,
-        "mix": recipes.Mix, "features.logmel": recipes.Feature, "labels": recipes.Labels,
-        "output": recipes.Output,
+        "mix": recipes.Mix, "conversation": recipes.Conversation,
+        "features.logmel": recipes.Feature, "labels": recipes.Labels, "output": recipes.Output,
     }  # fmt: skip
     every = {f"{table}.{key}" for table, kind in tables.items() for key in here.keys(kind)}
-    assert every <= covered
+    assert every - {"conversation.speakers"} <= covered
     assert set(here.keys(recipes.Recipe)) == {"name", "about", *(t.split(".")[0] for t in tables)}
 
 

@@ -33,10 +33,10 @@ def active(wave: np.ndarray, rate: int) -> list[tuple[int, int]]:
         return []
     rows = wave[: count * frame].astype(np.float64).reshape(count, frame)
     rows -= rows.mean()  # an offset is no sound
-    power = np.square(rows).mean(axis=1) + 1e-20
-    smooth = _smoothed(power)
-    low, high = _thresholds(10.0 * np.log10(smooth))
-    spans = _joined(_over(10.0 * np.log10(smooth), low, high, power, low), round(PAUSE / FRAME))
+    power = np.square(rows).mean(axis=1)
+    levels = _decibels(_smoothed(power))
+    low, high = _thresholds(levels)
+    spans = _joined(_over(levels, _decibels(power), low, high), round(PAUSE / FRAME))
     least = SHORTEST / FRAME
     return [(a * frame, b * frame) for a, b in spans if b - a >= least]
 
@@ -47,7 +47,14 @@ def _smoothed(power: np.ndarray) -> np.ndarray:
     places = np.arange(len(power))
     first = np.maximum(places - SMOOTH // 2, 0)
     last = np.minimum(places + SMOOTH // 2 + 1, len(power))
-    return np.maximum((sums[last] - sums[first]) / (last - first), 1e-20)
+    mean: np.ndarray = (sums[last] - sums[first]) / (last - first)
+    return mean
+
+
+def _decibels(power: np.ndarray) -> np.ndarray:
+    """-200 dB for nothing: the difference of two sums may even lie under it."""
+    level: np.ndarray = 10.0 * np.log10(np.maximum(power, 1e-20))
+    return level
 
 
 def _thresholds(levels: np.ndarray) -> tuple[float, float]:
@@ -64,16 +71,14 @@ def _thresholds(levels: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _over(
-    levels: np.ndarray, low: float, high: float, power: np.ndarray, least: float
-) -> list[tuple[int, int]]:
-    """Runs of frames over `low` that reach `high`, less what smoothing added at their ends."""
+def _over(levels: np.ndarray, own: np.ndarray, low: float, high: float) -> list[tuple[int, int]]:
+    """Runs of frames over `low` that reach `high`, less what smoothing added at their ends: frames
+    whose own level lies under it."""
     over = np.concatenate([[False], levels > low, [False]])
     edges = np.flatnonzero(over[1:] != over[:-1])
-    own = 10.0 * np.log10(power) > least
     spans = []
     for start, stop in zip(edges[::2], edges[1::2], strict=True):
-        inside = np.flatnonzero(own[start:stop])
+        inside = np.flatnonzero(own[start:stop] > low)
         if len(inside) and levels[start:stop].max() > high:
             spans.append((int(start + inside[0]), int(start + inside[-1]) + 1))
     return spans
