@@ -15,6 +15,7 @@ MODELS = {
     "classifier": ("training.classifier", "make tensorflow"),
     "tagger": ("training.tagger", "make tensorflow"),
     "hybrid": ("training.hybrid", "make tensorflow"),
+    "diarizer": ("training.diarizer", "make torch"),
 }
 
 

@@ -1,0 +1,1 @@
+"""Who spoke when: attention over log-mel frames, with whoever speaks at the same time."""

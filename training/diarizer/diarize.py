@@ -1,0 +1,86 @@
+"""A recording, or a folder of them, through a diarizer.
+
+Reads: a file, or every sound file below a folder. Writes, of each: `<name>.rttm`, who speaks from
+when to when; `<name>.png`, the same as a timeline; `<name>.html`, a page to listen to. A folder
+becomes the same tree. Does: names what it could not hear and goes on, shows how far it is.
+"""
+
+import time
+from pathlib import Path
+
+from training.data.index import DataError
+from training.diarizer import plots, rttm
+from training.diarizer.infer import Account, Listener, diarized
+from training.diarizer.page import page
+from training.durable import write_error
+from training.errors import RunError
+from training.folders import Bar, clock, plain, seconds_of, sound_files, speed, told
+from training.run import say
+
+SUFFIX = ".rttm"
+
+
+def diarize_path(listener: Listener, source: Path, target: Path, most: int = 0) -> int:
+    """Diarize a file into one, or a folder into a folder; 0 when each could be heard.
+
+    A recording that cannot be heard is named, and the others go on; a disk that cannot be written
+    ends it with a RunError. `most` is how many speakers there are at most, 0 for any number.
+    """
+    began, done, sound = time.monotonic(), 0, 0.0
+    pairs, passed = _pairs(source, target)
+    with Bar(sum(seconds_of(path) for path, _ in pairs), len(pairs)) as bar:
+        for path, place in pairs:
+            bar.file(plain(path.name))
+            try:
+                account = diarized(listener, path, bar.add, most)
+            except DataError as error:
+                bar.say(plain(str(error)))
+                continue
+            _written(path, account, place)
+            done, sound = done + 1, sound + account.seconds
+            bar.say(_line(path, account))
+    took = time.monotonic() - began
+    count, others = told(done, len(pairs), passed)
+    say(f"diarized {count}, {clock(sound)} of sound in {clock(took)} ({speed(sound, took)}), "
+        f"into {target}{others}")  # fmt: skip
+    return int(done < len(pairs))
+
+
+def _pairs(source: Path, target: Path) -> tuple[list[tuple[Path, Path]], int]:
+    """(every recording and its RTTM, how many other files there are)."""
+    if not source.is_dir():
+        place = target if target.suffix == SUFFIX else target / f"{source.stem}{SUFFIX}"
+        return [(source, place)], 0
+    if target.exists() and not target.is_dir():
+        raise RunError("a folder cannot go into a file", target, do="name a folder with OUT=")
+    found, passed = sound_files(source, target)
+    places = [target / path.relative_to(source).with_suffix(SUFFIX) for path in found]
+    twice = {place for place in places if places.count(place) > 1}  # a.wav and a.mp3
+    return [
+        (path, place.with_name(path.name + SUFFIX) if place in twice else place)
+        for path, place in zip(found, places, strict=True)
+    ], passed
+
+
+def _written(path: Path, account: Account, place: Path) -> None:
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        rttm.write(place, path.stem, account.turns)
+        name = plain(path.name)
+        plots.timeline({"found": account.turns}, account.seconds, name, place.with_suffix(".png"))
+        page(path, account.turns, account.seconds, place.with_suffix(".html"))
+    except OSError as error:
+        raise write_error(place, error) from error
+
+
+def _line(path: Path, account: Account) -> str:
+    """`talk.wav  1:02  2 speakers: speaker1 31.0 s, speaker2 24.5 s`"""
+    spoken: dict[str, float] = {}
+    for turn in account.turns:
+        spoken[turn.speaker] = spoken.get(turn.speaker, 0.0) + turn.end - turn.start
+    count = len(spoken)
+    whom = ", ".join(f"{name} {clock(seconds)}" for name, seconds in sorted(spoken.items()))
+    told = (
+        f"{count} {'speaker' if count == 1 else 'speakers'}: {whom}" if count else "nobody speaks"
+    )
+    return f"{plain(str(path))}  {clock(account.seconds)}  {told}"

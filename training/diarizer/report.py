@@ -1,0 +1,156 @@
+"""What a person gets of a diarizer's run: tables, curves, timelines, pages, a card.
+
+Reads: a run's metrics, configuration and weights, and the test splits. Does: measures beside the
+other diarizers that are installed and beside listening to nothing. Writes into the run's folder:
+``training_history.png``, ``evaluation-<recipe>.csv`` and ``.json``, ``errors-<recipe>.png``,
+``timeline-<recipe>-<recording>.png``, ``MODEL.md``, and the exports.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from training import report
+from training.data.index import Index
+from training.diarizer import plots
+from training.diarizer.card import card
+from training.diarizer.evaluate import Recording, has_sound, measured, recordings
+from training.diarizer.infer import Listener
+from training.diarizer.peers import absent, peers
+from training.diarizer.sizes import sizes
+from training.diarizer.summary import Summary, save, summary
+from training.diarizer.systems import System
+from training.diarizer.table import table
+from training.diarizer.train import Trained, indexes_of
+from training.engine.torch_export import TOLD, Ports, export
+from training.history import LOSS, RATE, Panel
+from training.report import Report
+from training.run import say
+from training.runs import CARD
+
+OURS = "melmill"
+HEARD = "-heard"  # of a recipe whose test split stands, with its sound, beside it
+SHOWN = 3  # recordings of which there is a timeline
+PANELS = (
+    LOSS, Panel("der", "error rate (DER, frames)"), Panel("voice", "telling voices apart"), RATE
+)  # fmt: skip
+
+
+def whole(run: Trained, artifacts: Path) -> str:
+    """Everything, at the end of a run; returns what to print."""
+
+    def made() -> str:
+        names = run.facts["config"]["recipes"]
+        _measured([run], with_sound(artifacts, names))
+        return redrawn(run.folder)
+
+    return report.whole(run.folder, made, redrawn)
+
+
+def with_sound(artifacts: Path, names: Sequence[str]) -> list[Index]:
+    """The indexes of recipes; of those that stand, with their sound, beside them, that one."""
+    beside = [f"{name}{HEARD}" for name in names]
+    found = [b if (artifacts / b / "index.json").exists() else n
+             for n, b in zip(names, beside, strict=True)]  # fmt: skip
+    return indexes_of(artifacts, found)
+
+
+def evaluation(runs: Sequence[Trained], on: Sequence[str], artifacts: Path) -> str:
+    """Runs beside each other and the others on each recipe; of several runs, also what they cost
+    beside each other."""
+    names = on or list(dict.fromkeys(n for run in runs for n in run.facts["config"]["recipes"]))
+    told = _measured(runs, with_sound(artifacts, names))
+    for run in runs:
+        redrawn(run.folder)
+    text = "\n".join(table(one) for one in told)
+    return text if len(runs) == 1 else text + "\n" + sizes(runs, told)
+
+
+def _measured(runs: Sequence[Trained], indexes: Sequence[Index]) -> list[Summary]:
+    others: Mapping[str, System] = {}
+    if any(map(has_sound, indexes)):
+        others = peers()
+        for line in absent():
+            say(line)
+    names = [OURS] if len(runs) == 1 else [run.folder.name for run in runs]
+    found = []
+    for index in indexes:
+        for run in runs:
+            report.warn(run.facts, run.folder.name, index)
+        ours = {name: Listener(run) for name, run in zip(names, runs, strict=True)}
+        rows = measured(ours, others, index)
+        counts = {name: float(parameters(run)) for name, run in zip(names, runs, strict=True)}
+        counts |= {name: system.parameters for name, system in others.items()}
+        told = summary(rows, recipe=index.name, ours=names[0], parameters=counts)
+        for run, listener in zip(runs, ours.values(), strict=True):
+            save(rows, told, run.folder)
+            _timelines(listener, index, run.folder)
+        found.append(told)
+    return found
+
+
+def parameters(run: Trained) -> int:
+    """Those that are used, not what was learnt of single voices."""
+    return sum(p.numel() for name, p in run.net.named_parameters() if name != "known")
+
+
+def _timelines(listener: Listener, index: Index, folder: Path) -> None:
+    """The first recordings with what was found in them."""
+    for number, one in enumerate(recordings(index)):
+        if number == SHOWN:
+            return
+        found = _found(listener, one, has_sound(index))
+        path = folder / f"timeline-{index.name}-{one.name}.png"
+        title = f"{index.name} {one.name}"
+        plots.timeline({"truth": one.truth, "found": found}, one.seconds, title, path)
+
+
+def _found(listener: Listener, one: Recording, sound: bool) -> Any:
+    account = listener.account([one.wave()]) if sound else listener.account_of_frames(one.frames())
+    return account.turns
+
+
+def _pictures(one: Summary, folder: Path) -> None:
+    plots.errors(one, folder / f"errors-{one['recipe']}.png")
+
+
+REPORT = Report(PANELS, table, _pictures, card, TOLD)
+redrawn = partial(report.redrawn, REPORT)
+
+
+class Sounded(nn.Module):
+    """`speaking = Sounded(listener)(wave)`: a network with all it needs to hear sound."""
+
+    def __init__(self, listener: Listener) -> None:
+        super().__init__()
+        self.logmel, self.net, self.shorter = listener.logmel, listener.net, listener.frame
+        self.each = listener.profile.shorter
+        self.head = listener.profile.head
+        self.register_buffer("table", listener.profile.sets.table())
+
+    def forward(self, wave: Tensor) -> Tensor:
+        """(batch, samples) -> (batch, frames, speakers): how likely each speaks."""
+        short = -wave.shape[1] % self.shorter
+        logmel = self.logmel(nn.functional.pad(wave, (0, short)))
+        count = torch.full((wave.shape[0],), logmel.shape[1], device=wave.device)
+        answers, _ = self.net(logmel, count)
+        return answers.sigmoid() if self.head == "pit-bce" else answers.softmax(-1) @ self.table
+
+
+def exported(run: Trained) -> str:
+    """The run's model as ONNX and TorchScript, and the card that tells of them."""
+    listener = Listener(run)
+    ports = Ports("wave", "speaking", "frames")
+    found = export(Sounded(listener), listener.rate, run.folder, ports)
+    redrawn(run.folder)
+    lines = [
+        f"{run.folder / one['file']}: {one['bytes'] / 1e6:.1f} MB, loaded again: at most "
+        f"{one['difference']:.1g} from the network, "
+        f"{one['ms']:.1f} ms of one core for a second of sound"
+        for one in found["exports"]
+    ]
+    return "\n".join([*lines, f"how to use them: {run.folder / CARD}"])
