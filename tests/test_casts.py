@@ -213,3 +213,9 @@ def test_keys_hold_what_decides_bytes() -> None:
     }
     found.decoded.packs[ident("s0-0")] = "111.pcm"
     assert made(asked(), found) == base
+
+
+def test_any_two_may_meet() -> None:
+    found = spoken(voices(9))  # six to train on
+    met = {frozenset(speakers(i, found)) for i in planned(asked(train=300, test=0), found).values()}
+    assert len([pair for pair in met if len(pair) == 2]) >= 15 - 1

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import talks
+from pipeline import examples, talks
 from pipeline.dsp.levels import rms
 from pipeline.dsp.voice import PAUSE
 from pipeline.items import Item, Talk, Voice
-from pipeline.recipe import Conversation, Recipe
+from pipeline.recipe import Conversation, Labels, Output, Recipe
 from pipeline.talks import Said, Utterance, take_turns
-from pipeline.tracks import Piece
+from pipeline.tracks import Draw, Piece
 from tests.made import Sounds, recipe
 
 RATE = 8000
@@ -246,3 +246,42 @@ def test_who_says_nothing_is_left_out_and_one_alone_is_no_conversation() -> None
     assert found is not None
     assert {name for *_, name in found.turns} == {"0", "2"}
     assert talks.render(item(2), made(POLITE), packs(silent=[1])) is None
+
+
+def test_columns_are_in_the_order_of_the_first_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of voices and of activity alike, in whatever order turns were thought of."""
+    n = 20 * RATE
+    told = ((5 * RATE, 9 * RATE, "0"), (2 * RATE, 3 * RATE, "2"), (3 * RATE, 4 * RATE, "1"))
+    scene = talks.Scene(speech(19.2, 440)[:n], told)
+    monkeypatch.setattr(talks, "render", lambda *_: scene)
+    asked = replace(
+        made(USUAL),
+        labels=Labels("activity", speakers=4, frame=RATE),
+        output=Output(("activity", "voices", "wave", "clean"), ("hdf5",)),
+    )
+    one = replace(item(3), draws=((Draw(0, 0, 0),),))
+    noise = np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
+    rows = examples.make((one,), asked, 0, {}, lambda _: ("b" * 64, noise)).done()
+    assert rows["voices"].tolist() == [[3, 2, 1, 0]]
+    seconds = [np.flatnonzero(column).tolist() for column in rows["activity"][0].T]
+    assert seconds == [[2], [3], [5, 6, 7, 8], []]
+    assert rows["requested"].tolist() == [10.0]  # the conversation's own, not all of the recipe's
+    added = rows["wave"][0].astype(np.float64) - rows["clean"][0]
+    assert 20 * np.log10(rms(rows["clean"][0]) / rms(added)) == pytest.approx(10, abs=0.5)
+
+
+class _Loaded:
+    """Dice that never choose a new speaker by themselves."""
+
+    def random(self) -> float:
+        return 0.9
+
+    def integers(self, high: int) -> int:
+        return 0
+
+
+def test_a_new_speaker_comes_in_when_it_is_late() -> None:
+    floor = talks._Floor(lengths(3), MINUTE, RATE, USUAL, _Loaded())  # type: ignore[arg-type]
+    floor.next = [2, 1, 0]
+    assert floor.following(0, 2 * talks.LATE - 1) == 1
+    assert floor.following(0, 2 * talks.LATE) == 2
