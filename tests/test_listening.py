@@ -77,8 +77,9 @@ def test_any_edges_of_blocks(
     assert np.abs(found - wanted).max() < 1e-6
 
 
-@pytest.mark.parametrize("frames", [1, 2, 3, 100])
-@pytest.mark.parametrize(("native", "rate"), [(44100, 16000), (8000, 48000)])
+@pytest.mark.parametrize(
+    ("frames", "native", "rate"), [(441, 44100, 16000), (80, 8000, 48000), (100, 8000, 16000)]
+)
 def test_the_shortest_of_sounds(tmp_path: Path, frames: int, native: int, rate: int) -> None:
     path = put(tmp_path / "a.wav", noise(frames), native, subtype="FLOAT")
     found, wanted = heard(path, rate), whole(path, rate)
@@ -175,6 +176,43 @@ def test_samples_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
         listened(path, 8000, "HQ") as sound,
     ):
         list(sound)
+
+
+@pytest.mark.parametrize("far", [8.1, -8.1, 1e30])
+def test_samples_out_of_range_are_refused(tmp_path: Path, far: float) -> None:
+    """In whichever channel and block; at the limit itself they are heard."""
+    wave = noise(recordings.READ + 3000, 2)
+    wave[recordings.READ + 1600, 1] = far
+    path, at = put(tmp_path / "a.wav", wave, 16000, subtype="FLOAT"), recordings.READ / 16000 + 0.1
+    said = rf"samples out of range; expected at most 8, .*; got {abs(far):g} at {at:.3f} s\. Scale"
+    with (
+        pytest.raises(DataError, match=said.replace("+", r"\+")),
+        listened(path, 8000, "HQ") as sound,
+    ):
+        list(sound)
+    put(path, np.clip(wave, -8, 8), 16000, subtype="FLOAT")
+    assert len(heard(path, 16000)) == len(wave)
+
+
+@pytest.mark.parametrize(("frames", "rate"), [(1, 44100), (440, 44100), (79, 8000)])
+def test_what_is_too_short_for_a_shard_is_refused(tmp_path: Path, frames: int, rate: int) -> None:
+    path = put(tmp_path / "a.wav", noise(frames), rate)
+    said = rf"too short; expected at least 0\.01 s; got {frames} frames at {rate} Hz\. Leave"
+    with pytest.raises(DataError, match=said), listened(path, 16000, "HQ") as sound:
+        list(sound)
+
+
+def test_silence_is_known(tmp_path: Path) -> None:
+    """Of what is heard: two channels may cancel each other."""
+    wave = noise(recordings.READ + 100)
+    for name, both, silent in (
+        ("none", (0 * wave, 0 * wave), True), ("one", (0 * wave, wave), False),
+        ("against", (wave, -wave), True),
+    ):  # fmt: skip
+        path = put(tmp_path / f"{name}.wav", np.hstack(both), 16000, subtype="FLOAT")
+        with listened(path, 8000, "HQ") as sound:
+            list(sound)
+        assert sound.silent is silent, name
 
 
 @pytest.mark.parametrize("rate", [1, 3999, 384_001, 1_000_000])

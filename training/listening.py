@@ -15,6 +15,8 @@ from training.data.index import DataError
 from training.recordings import Recording, blocks, opened
 
 RATES = (4000, 384_000)  # Hz, as for shards; others are no sound but a wrong header
+SHORTEST = 0.01  # seconds, as for shards
+SILENT = "digital silence"  # what is said of a recording of nothing but zeros
 
 Tick = Callable[[float], object]  # is told the seconds that each block adds
 
@@ -24,13 +26,14 @@ def untold(seconds: float) -> None:
 
 
 class Sound:
-    """`for block in sound`: (frames,) float32 at `rate`; `seconds` is what was heard so far."""
+    """`for block in sound`: (frames,) float32 at `rate`; `seconds` is what was heard so far, and
+    `silent` whether all of it was zeros."""
 
     def __init__(
         self, recording: Recording, source: Path, rate: int, quality: str, tick: Tick
     ) -> None:
         self.recording, self.source, self.tick = recording, source, tick
-        self.rate, self.quality, self.frames = rate, quality, 0
+        self.rate, self.quality, self.frames, self.silent = rate, quality, 0, True
 
     @property
     def seconds(self) -> float:
@@ -49,8 +52,14 @@ class Sound:
     def _mono(self) -> Iterator[np.ndarray]:
         for block in blocks(self.recording, self.source):
             self.frames += len(block)
-            yield block.mean(axis=1)
+            mono = block.mean(axis=1)
+            self.silent = self.silent and not mono.any()
+            yield mono
             self.tick(len(block) / self.recording.samplerate)
+        if 0 < self.frames < SHORTEST * self.recording.samplerate:
+            expected = f"at least {SHORTEST} s"
+            got = f"{self.frames} frames at {self.recording.samplerate} Hz"
+            raise DataError("too short", self.source, expected, got, "leave it out")
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from training.errors import RunError
 READ = 1 << 16  # frames read at once
 WAV_MOST = 0xFFFF0000  # bytes in a WAV, whose length has 32 bits
 UNKNOWN = 2**63 - 1  # frames, where a file does not tell
+FULL_SCALE = 8.0  # +18 dBFS, as for shards: room for any float recording, none for a wrong scale
 KINDS = {
     "WAVE": "WAV", "OGA": "OGG", "OPUS": "OGG", "AIF": "AIFF", "AIFC": "AIFF", "SND": "AU",
     "SPH": "NIST",
@@ -106,15 +107,27 @@ def blocks(recording: Recording, source: Path) -> Iterator[np.ndarray]:
             raise DataError("cannot be read to its end", source, got=said, do=REPAIR) from error
         if not len(block):
             break
-        good = np.isfinite(block).all(1)
-        if not good.all():
-            at = (done + int(np.argmin(good))) / rate
-            raise DataError("samples that are no numbers", source, got=f"at {at:.3f} s", do=REPAIR)
+        _check_samples(block, source, done, rate)
         done += len(block)
         yield block
     if done < recording.frames and recording.format != "MP3":
         expected = f"{recording.frames} frames as it declares"
         raise DataError("cut short", source, expected, done, REPAIR)
+
+
+def _check_samples(block: np.ndarray, source: Path, done: int, rate: int) -> None:
+    """Refuses a block behind `done` frames with what is no number, or no sound at any loudness."""
+    if block.min() >= -FULL_SCALE and block.max() <= FULL_SCALE:  # neither is so with a NaN
+        return
+    good = np.isfinite(block).all(1)
+    if not good.all():
+        at = (done + int(np.argmin(good))) / rate
+        raise DataError("samples that are no numbers", source, got=f"at {at:.3f} s", do=REPAIR)
+    loud = np.abs(block).max(1)
+    first = int(np.argmax(loud > FULL_SCALE))
+    got = f"{loud[first]:g} at {(done + first) / rate:.3f} s"
+    expected = f"at most {FULL_SCALE:g}, of 1.0 at full scale"
+    raise DataError("samples out of range", source, expected, got, "scale it down or leave it out")
 
 
 @contextlib.contextmanager
