@@ -18,6 +18,7 @@ import pytest
 import soundfile
 
 from training.data.index import DataError
+from training.errors import RunError
 
 TONES = {"hum": 100.0, "voice": 440.0, "whistle": 2500.0}  # Hz
 
@@ -84,6 +85,13 @@ def assert_rows_of_all(rows: list[dict[str, Any]]) -> None:
     """As JSON: what is heard of the good ones, why not of the others."""
     assert [Path(row["path"]).name for row in rows if "error" not in row] == ["b.wav", "c.flac"]
     assert sum("error" in row for row in rows) == 5
+
+
+def assert_nothing_to_hear(folder: Path, asked: Callable[[Path], object]) -> None:
+    """Of an empty folder, and of a file that there is not: refused before anything is done."""
+    for source, said in ((folder, "no sound files"), (folder / "none.wav", "no such file or fo")):
+        with pytest.raises(RunError, match=said):
+            asked(source)
 
 
 def assert_breaks_off(

@@ -17,7 +17,6 @@ from pipeline import cookbook
 from tests import here, recorded
 from training import folders
 from training.classes.classify import BATCH, Cut, _span, classified, classify_path, runs
-from training.errors import RunError
 
 CLASSES = ["hum", "voice", "whistle", "silence"]
 EDGES = [20.0, 200.0, 1000.0]  # Hz between them; below the first is silence
@@ -143,7 +142,7 @@ def test_compressed_sound(name: str, tmp_path: Path) -> None:
     assert row["top"][0] == ["voice", 0.9]
 
 
-@pytest.mark.parametrize("seconds", [1 / RATE, 0.3, 1.0, 2.5])
+@pytest.mark.parametrize("seconds", [221 / RATE, 0.3, 1.0, 2.5])
 def test_sound_shorter_than_a_window_is_repeated(seconds: float, tmp_path: Path) -> None:
     (row,) = rows(put(tmp_path / "a.wav", ("voice", seconds)))
     assert len(row["per_second"]) == int(np.ceil(seconds))
@@ -166,10 +165,26 @@ def test_a_folder_with_odd_files(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_no_file_and_an_empty_folder_are_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert table(tmp_path / "none.wav") == (1, "")
-    assert "none.wav: no such file" in capsys.readouterr().err
-    with pytest.raises(RunError, match="no sound files"):
-        table(tmp_path)
+    recorded.assert_nothing_to_hear(tmp_path, table)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_silence_is_answered_and_called_so(tmp_path: Path) -> None:
+    put(tmp_path / "a.wav", ("none", 2))
+    put(tmp_path / "b.wav", ("none", 2), ("hum", 2))
+    first, second = (line for line in table(tmp_path)[1].splitlines() if line[0] != " ")
+    assert first.startswith(f"{tmp_path}/a.wav  2.0 s  ")
+    assert first.endswith(" %  (digital silence)")
+    assert "silence)" not in second
+    assert [row.get("note") for row in rows(tmp_path)] == ["digital silence", None]
+
+
+def test_names_are_written_as_they_are(tmp_path: Path) -> None:
+    put(tmp_path / "Spaß 歌.wav", ("hum", 1))
+    (tmp_path / "zu groß.wav").touch()
+    told = table(tmp_path, as_json=True)[1]
+    assert f'"path": "{tmp_path}/Spaß 歌.wav"' in told
+    assert f'"error": "{tmp_path}/zu groß.wav: an empty file' in told
 
 
 def test_lines_tell_how_far_it_is(

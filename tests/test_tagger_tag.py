@@ -239,13 +239,57 @@ def test_a_folder_with_odd_files(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_no_file_and_an_empty_folder_are_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert told(tmp_path / "none.wav", tmp_path / "out") == (1, "")
-    err = capsys.readouterr().err
-    assert "none.wav: no such file" in err
-    assert err.endswith("no taggrams: nothing was heard\n")
+    recorded.assert_nothing_to_hear(tmp_path, lambda source: told(source, tmp_path / "out"))
+    assert capsys.readouterr() == ("", "")
     assert not (tmp_path / "out").exists()
-    with pytest.raises(RunError, match="no sound files"):
-        told(tmp_path, tmp_path / "out")
+
+
+def test_where_nothing_is_heard_there_are_no_taggrams(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.wav").touch()
+    assert told(tmp_path / "a.wav", tmp_path / "out") == (1, "")
+    assert capsys.readouterr().err.endswith("no taggrams: nothing was heard\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_silence_is_answered_and_called_so(tmp_path: Path) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    put(source / "a.wav", ("none", 4))
+    put(source / "b.wav", ("none", 4), ("hum", 4))
+    first, second = told(source, out)[1].splitlines()
+    assert first.startswith(f"{source}/a.wav  4.0 s  ")
+    assert first.endswith(" %  (digital silence)")
+    assert "(digital" not in second
+    assert [row.get("note") for row in rows(source, out)] == ["digital silence", None]
+    assert json.loads((out / "a.wav.json").read_text())["note"] == "digital silence"
+
+
+def test_names_are_written_as_they_are(tmp_path: Path) -> None:
+    path = put(tmp_path / "Spaß 歌.wav", ("hum", 3))
+    for text in (
+        told(path, tmp_path, as_json=True)[1],
+        (tmp_path / "Spaß 歌.wav.json").read_text(),
+    ):
+        assert f'"path": "{path}"' in text
+
+
+def test_a_taggram_of_another_track_is_replaced_with_a_word(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not of the same track again, by whichever path."""
+    monkeypatch.chdir(tmp_path)
+    first, second = (put(tmp_path / name / "a.wav", ("hum", 3)) for name in ("one", "two"))
+    out, said = tmp_path / "out", "replaces that of"
+    for path, other in ((first, ""), (Path("one/a.wav"), ""), (second, "one/a.wav"), (second, "")):
+        assert told(path, out)[0] == 0
+        err = capsys.readouterr().err
+        assert (f"{out}/a.wav.json: {said} {other}\n" in err) == bool(other)
+        assert (said in err) == bool(other)
+    assert json.loads((out / "a.wav.json").read_text())["path"] == str(second)
+    for text in ("no JSON", "[]", '{"path": "a\\u0000b"}', "{}"):
+        (out / "a.wav.json").write_text(text)
+        assert told(second, out)[0] == 0
 
 
 def test_what_breaks_off_is_no_answer(tmp_path: Path) -> None:

@@ -1,13 +1,16 @@
 """Sound files below a folder, and how far the work on them is.
 
 Reads: the names in a folder, and the length that a header tells. Does: finds every sound file in a
-fixed order, counts what is none. Writes: stderr, a bar on a terminal and plain lines elsewhere.
+fixed order, counts what is none; lays out what is told of each. Writes: stderr, a bar on a terminal
+and plain lines elsewhere.
 """
 
+import json
 import os
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -39,6 +42,15 @@ def sound_files(source: Path, apart: Path | None = None) -> tuple[list[Path], in
         kinds = ", ".join(sorted(HEARD))
         raise RunError("no sound files", source, kinds, f"{passed} others", "look at IN=")
     return found, passed
+
+
+def asked_for(source: Path) -> tuple[list[Path], int]:
+    """(the file that is named, or every sound file below the folder; how many other files)."""
+    if source.is_dir():
+        return sound_files(source)
+    if not os.path.lexists(source):
+        raise RunError("no such file or folder", source, do="look at IN=")
+    return [source], 0
 
 
 def _closed(error: OSError) -> None:
@@ -73,6 +85,17 @@ def clock(seconds: float) -> str:
 def plain(text: str) -> str:
     """A name on one line, whatever bytes are in it."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def json_line(row: Mapping[str, Any], out: TextIO | None = None) -> str:
+    """JSON with names as they are written, and escaped where `out` (UTF-8) cannot hold them, such
+    as those of bytes that are no text."""
+    text = json.dumps(row, ensure_ascii=False)
+    try:
+        text.encode(getattr(out, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(row)
+    return text
 
 
 class Bar:

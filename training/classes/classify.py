@@ -8,7 +8,6 @@ A recording's answer is the mean over its windows. A second's answer is that of 
 middle lies nearest to its own, so that a change shows in the second in which it is heard.
 """
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,8 +19,8 @@ from typing import Any, TextIO
 import numpy as np
 
 from training.data.index import DataError
-from training.folders import Bar, clock, plain, seconds_of, sound_files, speed, told
-from training.listening import Tick, listened, untold
+from training.folders import Bar, asked_for, clock, json_line, plain, seconds_of, speed, told
+from training.listening import SILENT, Tick, listened, untold
 from training.run import say
 
 Heard = Callable[[np.ndarray], np.ndarray]  # (n, samples) float32 -> (n, classes), sums of 1
@@ -75,6 +74,7 @@ class Answer:
     seconds: float
     whole: np.ndarray  # (classes,)
     each: np.ndarray  # (seconds, classes); the last second may be a part of one
+    silent: bool = False  # it holds nothing but zeros
 
 
 def classify_path(
@@ -86,8 +86,7 @@ def classify_path(
     A recording that cannot be read is named, and the others go on.
     """
     began, done, sound = time.monotonic(), 0, 0.0
-    paths, passed = sound_files(source) if source.is_dir() else ([source], 0)
-    show = _as_json if as_json else _as_table
+    paths, passed = asked_for(source)
     with Bar(sum(map(seconds_of, paths)), len(paths)) as bar:
         for path in paths:
             bar.file(plain(path.name))
@@ -96,10 +95,11 @@ def classify_path(
             except DataError as error:
                 bar.say(plain(str(error)))
                 if as_json:
-                    bar.say(json.dumps({"path": str(path), "error": str(error)}), out)
+                    bar.say(json_line({"path": str(path), "error": str(error)}, out), out)
                 continue
             done, sound = done + 1, sound + answer.seconds
-            bar.say(show(path, answer, classes, top), out)
+            line = _as_json(path, answer, classes, top)
+            bar.say(json_line(line, out) if as_json else _as_table(path, answer, classes, top), out)
     took = time.monotonic() - began
     count, others = told(done, len(paths), passed)
     fast = speed(sound, took)
@@ -111,11 +111,12 @@ def classified(heard: Heard, cut: Cut, source: Path, tick: Tick = untold) -> Ans
     """One recording of any length; `tick` is told the seconds that each block adds."""
     with listened(source, cut.rate, cut.quality, tick) as sound:
         found = [heard(batch) for batch in cut.windows(sound)]
-        seconds = sound.seconds
+        seconds, silent = sound.seconds, sound.silent
     if not found:
         raise DataError("holds no sound", source, do="leave it out")
     each = np.concatenate(found).astype(np.float64)
-    return Answer(seconds, each.mean(axis=0), each[cut.nearest(math.ceil(seconds), len(each))])
+    by_second = each[cut.nearest(math.ceil(seconds), len(each))]
+    return Answer(seconds, each.mean(axis=0), by_second, silent)
 
 
 def _best(probabilities: np.ndarray, classes: Sequence[str], top: int) -> list[tuple[str, float]]:
@@ -123,16 +124,18 @@ def _best(probabilities: np.ndarray, classes: Sequence[str], top: int) -> list[t
     return [(classes[k], round(float(probabilities[k]), 6)) for k in order]
 
 
-def _as_json(path: Path, answer: Answer, classes: Sequence[str], top: int) -> str:
+def _as_json(path: Path, answer: Answer, classes: Sequence[str], top: int) -> dict[str, Any]:
     each = [{"start": k, "top": _best(p, classes, top)} for k, p in enumerate(answer.each)]
     row = {"path": str(path), "seconds": round(answer.seconds, 6)}
-    return json.dumps(row | {"top": _best(answer.whole, classes, top), "per_second": each})
+    row |= {"note": SILENT} if answer.silent else {}
+    return row | {"top": _best(answer.whole, classes, top), "per_second": each}
 
 
 def _as_table(path: Path, answer: Answer, classes: Sequence[str], top: int) -> str:
     whole = ", ".join(
         f"{plain(name)} {_percent(p)}" for name, p in _best(answer.whole, classes, top)
     )
+    whole += f"  ({SILENT})" if answer.silent else ""
     rows = [(_span(a, b), plain(classes[k]), _percent(p)) for a, b, k, p in runs(answer.each)]
     wide = [max(len(row[column]) for row in rows) for column in (0, 1)]
     lines = [f"{span:>{wide[0]}}  {name:<{wide[1]}}  {p:>5}" for span, name, p in rows]

@@ -9,6 +9,7 @@ A track's answer is the mean over its patches. Memory does not grow with a track
 answers.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -24,8 +25,8 @@ from training import durable
 from training.data.index import DataError
 from training.data.ordered import ordered
 from training.errors import RunError
-from training.folders import Bar, clock, plain, seconds_of, sound_files, speed, told
-from training.listening import Tick, listened, untold
+from training.folders import Bar, asked_for, clock, json_line, plain, seconds_of, speed, told
+from training.listening import SILENT, Tick, listened, untold
 from training.run import say
 from training.tagger import plots
 
@@ -87,6 +88,7 @@ class Answer:
 
     seconds: float
     each: np.ndarray  # (patches, tags)
+    silent: bool = False  # it holds nothing but zeros
 
     @property
     def whole(self) -> np.ndarray:
@@ -98,10 +100,10 @@ def tagged(heard: Heard, cut: Cut, source: Path, tick: Tick = untold) -> Answer:
     """One track of any length; `tick` is told the seconds that each block adds."""
     with listened(source, cut.rate, cut.quality, tick) as sound:
         found = [heard(batch) for batch in cut.patches(sound)]
-        seconds = sound.seconds
+        seconds, silent = sound.seconds, sound.silent
     if not found:
         raise DataError("holds no sound", source, do="leave it out")
-    return Answer(seconds, np.concatenate(found).astype(np.float64))
+    return Answer(seconds, np.concatenate(found).astype(np.float64), silent)
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def tag_path(
     A track that cannot be read is named, and the others go on. Taggrams go into `folder`.
     """
     began, done, sound = time.monotonic(), 0, 0.0
-    paths, passed = sound_files(source) if source.is_dir() else ([source], 0)
+    paths, passed = asked_for(source)
     base = source if source.is_dir() else source.parent
     with Bar(sum(map(seconds_of, paths)), len(paths)) as bar:
 
@@ -138,11 +140,15 @@ def tag_path(
             if isinstance(answer, DataError):
                 bar.say(plain(str(answer)))
                 if asked.as_json:
-                    bar.say(json.dumps({"path": str(path), "error": str(answer)}), out)
+                    bar.say(json_line({"path": str(path), "error": str(answer)}, out), out)
                 continue
             done, sound = done + 1, sound + answer.seconds
-            _drawn(path, answer, asked, folder / _short(path.relative_to(base)))
-            bar.say((_as_json if asked.as_json else _as_table)(path, answer, asked), out)
+            target = folder / _short(path.relative_to(base))
+            if other := _other(path, target):
+                bar.say(f"{plain(str(_named(target, 'json')))}: replaces that of {plain(other)}")
+            _drawn(path, answer, asked, target)
+            line = _as_json(path, answer, asked)
+            bar.say(json_line(line, out) if asked.as_json else _as_table(path, answer, asked), out)
     took = time.monotonic() - began
     count, others = told(done, len(paths), passed)
     fast = speed(sound, took)
@@ -163,8 +169,8 @@ def _short(path: Path) -> Path:
 def _drawn(path: Path, answer: Answer, asked: Asked, target: Path) -> None:
     """The tags over time, as `<name>.json` and `<name>.png`."""
     step = asked.cut.samples / asked.cut.rate
-    row = {
-        "path": str(path), "seconds": round(answer.seconds, 6), "step": step,
+    row = _told(path, answer) | {
+        "step": step,
         "tags": list(asked.tags), "probabilities": np.round(answer.each, 6).tolist(),
     }  # fmt: skip
     try:
@@ -173,9 +179,21 @@ def _drawn(path: Path, answer: Answer, asked: Asked, target: Path) -> None:
         raise RunError(
             f"cannot be made: {error.strerror}", target.parent, do="name OUT="
         ) from error
-    durable.write(target.with_name(f"{target.name}.json"), [durable.dump_json(row)])
-    picture = target.with_name(f"{target.name}.png")
-    plots.taggram(answer.each, asked.tags, answer.seconds, step, plain(path.name), picture)
+    durable.write(_named(target, "json"), [f"{json_line(row)}\n".encode()])
+    name, picture = plain(path.name), _named(target, "png")
+    plots.taggram(answer.each, asked.tags, answer.seconds, step, name, picture)
+
+
+def _named(target: Path, kind: str) -> Path:
+    return target.with_name(f"{target.name}.{kind}")
+
+
+def _other(path: Path, target: Path) -> str:
+    """Of which other track there is a taggram already; "" where there is none."""
+    with contextlib.suppress(OSError, ValueError, TypeError, LookupError, RecursionError):
+        before = str(json.loads(_named(target, "json").read_bytes())["path"])
+        return before if Path(before).resolve() != path.resolve() else ""
+    return ""
 
 
 def _best(answer: Answer, asked: Asked) -> list[tuple[str, float]]:
@@ -183,11 +201,16 @@ def _best(answer: Answer, asked: Asked) -> list[tuple[str, float]]:
     return [(asked.tags[k], round(float(answer.whole[k]), 6)) for k in order]
 
 
-def _as_json(path: Path, answer: Answer, asked: Asked) -> str:
+def _told(path: Path, answer: Answer) -> dict[str, Any]:
     row = {"path": str(path), "seconds": round(answer.seconds, 6)}
-    return json.dumps(row | {"top": _best(answer, asked)})
+    return row | ({"note": SILENT} if answer.silent else {})
+
+
+def _as_json(path: Path, answer: Answer, asked: Asked) -> dict[str, Any]:
+    return _told(path, answer) | {"top": _best(answer, asked)}
 
 
 def _as_table(path: Path, answer: Answer, asked: Asked) -> str:
     top = ", ".join(f"{plain(name)} {100 * p:.0f} %" for name, p in _best(answer, asked))
+    top += f"  ({SILENT})" if answer.silent else ""
     return f"{plain(str(path))}  {clock(answer.seconds)}  {top}"
