@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from training.engine.checkpoint import Checkpoints, load, pack, step_of, unpack, weights
+from training.engine.checkpoint import Checkpoints, load, pack, step_of, unpack, used, weights
 from training.errors import Damaged, RunError
 
 STATE = {
@@ -104,13 +104,57 @@ def test_a_damaged_newest_falls_back_loudly(
     assert names(checkpoints) == ["step-000000001", "step-000000002"]
 
 
-def test_without_a_whole_one_the_run_does_not_begin_anew(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path)
-    checkpoints.save(1, {}, best=False).write_bytes(b"")
-    with pytest.raises(RunError, match="no checkpoint of this run is whole"):
-        checkpoints.newest()
-    with pytest.raises(RunError, match="no checkpoint of this run is whole"):
-        checkpoints.newest()  # nor the next time
+def test_without_a_whole_one_the_run_does_not_begin_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "runs" / "toy" / "a").mkdir(parents=True)
+    checkpoints = Checkpoints(tmp_path / "runs" / "toy" / "a")
+    checkpoints.save(1, {}, best=True).write_bytes(b"")
+    folder = tmp_path / "runs" / "toy" / "a"
+    name = "step-000000001-best.ckpt.aside"
+    lost = (
+        f"{folder}/checkpoints: no checkpoint of this run is whole; got {name}. Remove {folder} "
+        "and give the command that began it (make train-toy ...) again, or name a new run with RUN="
+    )
+    for asked in (checkpoints.newest, checkpoints.newest, lambda: used(folder)):  # nor later
+        with pytest.raises(RunError) as error:
+            asked()
+        assert str(error.value) == lost
+    said = capsys.readouterr().err
+    assert said.count("WARNING") == 1
+    assert said.endswith(f"cut short; it is kept as {name}\n")  # there is none before it
+
+
+def test_what_cannot_be_used_says_what_can_be_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "runs" / "toy" / "a"
+    folder.mkdir(parents=True)
+    held = Checkpoints(folder)
+    with pytest.raises(
+        RunError, match="no checkpoint was scored yet. Go on with make resume RUN=a"
+    ):
+        used(folder)
+    for step in (1, 2):
+        held.save(step, {"step": step}, best=True)
+    assert used(folder) == (held.best(), {"step": 2})
+    best = held.best()
+    best.write_bytes(b"melmill1")
+    wrong = f"{folder}: has no weights to use ({best}: not a checkpoint, or cut short). "
+    with pytest.raises(RunError) as error:
+        used(folder)
+    back = "Train from the one before it: make resume RUN=a CHECKPOINT=1"
+    assert str(error.value) == wrong + back
+    with pytest.raises(RunError) as error:
+        used(folder, "do that")
+    assert str(error.value) == wrong + "Do that"
+    held.go_back(1)
+    said = [line for line in capsys.readouterr().err.splitlines() if "set aside as" in line]
+    assert said == [f"{best}: set aside as {best.name}.aside"]
+    assert used(folder)[1] == {"step": 1}
+    held.best().write_bytes(b"")
+    with pytest.raises(RunError, match=f"Remove {folder} and give the command that began it"):
+        used(folder)
 
 
 def test_going_back(tmp_path: Path) -> None:

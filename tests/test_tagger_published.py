@@ -42,6 +42,11 @@ FOUND = importlib.util.find_spec("musicnn")
 needs_package = pytest.mark.skipif(FOUND is None, reason="the package musicnn is not installed")
 PACKAGE = Path(FOUND.origin).parent if FOUND and FOUND.origin else Path()
 NAMES = ("MSD_musicnn", "MTT_musicnn")
+# What make does once, and not again while its stamp stands.
+ANEW = (
+    f"Install it anew ({sys.executable} -m pip install --force-reinstall --no-deps -r "
+    ".ci/musicnn.lock), then make import-musicnn"
+)
 KINDS = {"wav": "PCM_16", "flac": "PCM_16", "mp3": "MPEG_LAYER_III"}
 SECONDS, RATE = 14.0, 22050
 
@@ -235,6 +240,62 @@ def test_a_second_import_changes_nothing(tmp_path: Path) -> None:
 
 
 @needs_package
+@pytest.mark.parametrize("file", ["checkpoint", "aside", "none", "config.json", "state.json"])
+def test_a_damaged_run_is_made_anew(
+    runs: dict[str, Path], tmp_path: Path, file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever of it is damaged; the other one is left alone."""
+    root = tmp_path / "artifacts"
+    shutil.copytree(runs["MTT_musicnn"].parents[2], root)
+    whole, folder = (root / "runs" / "tagger" / name for name in NAMES)
+    path = Checkpoints(folder).best()
+    before, kept = path.read_bytes(), here.stamps(whole)
+    if file in ("checkpoint", "aside"):
+        path.write_bytes(before[:-50_000] + b"!" + before[-49_999:])
+    if file == "aside":
+        path.rename(path.with_name(path.name + ".aside"))
+    if file == "none":
+        shutil.rmtree(folder / "checkpoints")
+    if file.endswith("json"):
+        (folder / file).write_bytes((folder / file).read_bytes().replace(b'"', b"'", 1))
+    if file == "checkpoint":
+        with pytest.raises(RunError) as error:
+            hearing(folder)
+        assert str(error.value).endswith("hash)). Run make import-musicnn, which makes a damaged "
+                                         "run anew")  # fmt: skip
+    assert [one.name for one in imported(root)] == list(NAMES)
+    said = capsys.readouterr().err.splitlines()
+    assert f"{folder}" in said[0]
+    assert said[0].endswith(": it is made anew")
+    assert Checkpoints(folder).best().read_bytes() == before
+    assert [one.name for one in (folder / "checkpoints").iterdir()] == [path.name]
+    assert read_state(folder)["state"] == "finished"
+    assert tagger.best(folder).config["published"] == "musicnn MTT_musicnn"
+    assert here.written(kept, here.stamps(whole)) == set()
+
+
+@needs_package
+def test_weights_of_a_run_whose_configuration_was_lost_are_kept(
+    runs: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "runs" / "tagger" / "MTT_musicnn"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_bytes(b"{")
+    kept = Checkpoints(folder).save(7, {"run": "another", "learner": {}}, best=True)
+    with pytest.raises(RunError, match=f"weights of another run. Move {folder} away"):
+        imported(tmp_path)
+    assert load(kept)["run"] == "another"
+
+
+@needs_package
+def test_a_run_of_published_weights_is_not_trained_further(runs: dict[str, Path]) -> None:
+    from training.tagger import __main__ as script
+
+    with pytest.raises(RunError, match="not trained here. Run make import-musicnn, which makes"):
+        script.resume(runs["MTT_musicnn"])
+
+
+@needs_package
 def test_an_import_that_was_interrupted_is_made_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,7 +303,7 @@ def test_an_import_that_was_interrupted_is_made_whole(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(published, "_given", killed)
+        patch.setattr(published, "variables", killed)
         with pytest.raises(KeyboardInterrupt):
             imported(tmp_path)
     assert read_state(tmp_path / "runs/tagger/MSD_musicnn")["state"] == "unfinished"
@@ -300,12 +361,12 @@ def test_other_weights_than_those_published_are_refused(
     said = rf"{name}/\.data-00000-of-00001: not the published weights; expected sha256 "
     with pytest.raises(Damaged, match=said):
         imported(tmp_path / "artifacts")
-    assert not (tmp_path / "artifacts" / "runs" / "tagger" / name).exists()
+    assert not (tmp_path / "artifacts").exists()  # nor is the other one written
 
 
 def test_weights_that_are_not_there_are_missed(package: Path, tmp_path: Path) -> None:
     shutil.rmtree(package / "MSD_musicnn")
-    said = "no published weights; expected musicnn 0.1.0. Run make import-musicnn"
+    said = "no published weights; expected musicnn 0.1.0. Install it anew "
     with pytest.raises(RunError, match=said):
         imported(tmp_path / "artifacts")
 
@@ -320,7 +381,7 @@ def test_an_index_of_the_weights_that_cannot_be_read_is_refused(
         path.write_bytes(index)
     with pytest.raises(Damaged, match="MSD_musicnn: not a readable checkpoint; got ") as said:
         imported(tmp_path / "artifacts")
-    assert "make import-musicnn" in str(said.value)
+    assert str(said.value).endswith(ANEW)
 
 
 def test_an_index_of_other_arrays_is_refused(package: Path, tmp_path: Path) -> None:
@@ -358,7 +419,7 @@ def test_tags_that_do_not_stand_there_as_a_list_are_refused(
     with pytest.raises(Damaged, match=said) as error:
         imported(tmp_path / "artifacts")
     assert f"{path}: no MSD_LABELS that can be read; expected" in str(error.value)
-    assert str(error.value).endswith("Run make import-musicnn, which installs it")
+    assert str(error.value).endswith(ANEW)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "artifacts").exists()
 
@@ -379,10 +440,7 @@ def test_a_missing_package_says_what_to_do(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(published, "PACKAGE", "musicnn_that_nobody_has")
     with pytest.raises(RunError) as said:
         imported(tmp_path)
-    assert str(said.value) == (
-        "the package musicnn_that_nobody_has is not installed. Run make import-musicnn, which "
-        "installs it"
-    )
+    assert str(said.value) == f"the package musicnn_that_nobody_has is not installed. {ANEW}"
     assert not list(tmp_path.iterdir())
 
 

@@ -23,7 +23,7 @@ from training.denoiser.net import Denoiser, encoder_parameters, make_net
 from training.denoiser.profiles import Profile, profile_of
 from training.denoiser.systems import at_rate
 from training.engine import torch_fit as engine
-from training.engine.checkpoint import HASH, Checkpoints, load, weights
+from training.engine.checkpoint import HASH, Checkpoints, used, weights
 from training.engine.torch_learner import Batch, Loss, tensors
 from training.engine.torch_ranks import Ranks
 from training.errors import Changed
@@ -56,7 +56,7 @@ def trained(folder: Path) -> Trained:
     """The best weights of a run, on the GPU where there is one."""
     facts = read_config(folder)
     net = make_net(facts["config"]["arch"], facts["config"]["rate"])
-    net.load_state_dict(tensors(weights(load(Checkpoints(folder).best())["learner"])))
+    net.load_state_dict(tensors(weights(used(folder)[1]["learner"])))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return Trained(folder, net.eval().to(device), facts["config"]["rate"], facts)
 

@@ -6,6 +6,7 @@ Does: keeps the two newest and the best; when the newest is damaged, says so and
 before. Knows no framework: learners give and take NumPy arrays.
 """
 
+import contextlib
 import hashlib
 import json
 import math
@@ -95,6 +96,26 @@ def _view(array: np.ndarray) -> bytes | memoryview:
     return plain.reshape(-1).view(np.uint8).data if plain.size else b""
 
 
+def anew(folder: Path) -> str:
+    """What is left to do where no checkpoint is."""
+    train = f"give the command that began it (make train-{folder.parent.name} ...) again"
+    return f"remove {folder} and {train}, or name a new run with RUN="
+
+
+def used(folder: Path, do: str = "") -> tuple[Path, Any]:
+    """The checkpoint that scored best, and its state. Where it cannot be used, the error says what
+    to do: `do`, or what training can still do."""
+    held = Checkpoints(folder)
+    path = held.best(do)
+    try:
+        return path, load(path)
+    except RunError as error:
+        step = held.before(step_of(path))
+        back = f"train from the one before it: make resume RUN={folder.name} CHECKPOINT={step}"
+        do = do or (back if step is not None else anew(folder))
+        raise RunError(f"has no weights to use ({error})", folder, do=do) from error
+
+
 def load(path: Path) -> Any:
     """The state in one file."""
     try:
@@ -128,16 +149,23 @@ class Checkpoints:
         """The newest one that is whole, and its state. Damaged ones are set aside, loudly."""
         paths = self.all()
         durable.sweep(self.folder)
-        for path in reversed(paths):
+        for number, path in reversed(list(enumerate(paths))):
             try:
                 return path, load(path)
             except Damaged as err:
-                say(f"WARNING: {err}. Going back to the checkpoint before it")
-                path.rename(path.with_name(path.name + ASIDE))
-        if paths or list(self.folder.glob(f"*{ASIDE}")):  # never begin anew unasked
-            do = "name a new run with RUN="
-            raise RunError("no checkpoint of this run is whole", self.folder, do=do)
+                aside = path.rename(path.with_name(path.name + ASIDE))
+                then = ". Going back to the checkpoint before it" if number else ""
+                say(f"WARNING: {err}; it is kept as {aside.name}{then}")
+        if lost := self._aside():  # never begin anew unasked
+            raise self._lost(lost)
         return None
+
+    def _aside(self) -> list[Path]:
+        return sorted(self.folder.glob(f"*{ASIDE}"))
+
+    def _lost(self, aside: list[Path], do: str = "") -> RunError:
+        what, got = "no checkpoint of this run is whole", ", ".join(path.name for path in aside)
+        return RunError(what, self.folder, got=got, do=do or anew(self.folder.parent))
 
     def go_back(self, step: int) -> None:
         """Set aside what is newer than `step`, so that the run goes on from there."""
@@ -146,14 +174,25 @@ class Checkpoints:
             raise RunError("no such checkpoint", self.folder, f"one of {steps}", step)
         for path in self.all():
             if step_of(path) > step:
-                path.rename(path.with_name(path.name + ASIDE))
+                say(f"{path}: set aside as {path.rename(path.with_name(path.name + ASIDE)).name}")
 
-    def best(self) -> Path:
-        """The one that scored best."""
+    def best(self, do: str = "") -> Path:
+        """The one that scored best; `do` is what to do where there is none, unless training is."""
         found = [path for path in self.all() if _best(path)]
-        if not found:
-            raise RunError("no checkpoint was scored yet", self.folder)
-        return found[-1]
+        if found:
+            return found[-1]
+        if not self.all() and (aside := self._aside()):
+            raise self._lost(aside, do)
+        do = do or f"go on with make resume RUN={self.folder.parent.name}"
+        raise RunError("no checkpoint was scored yet", self.folder, do=do)
+
+    def before(self, step: int) -> int | None:
+        """The newest step below this one of which a checkpoint is whole."""
+        for path in reversed(self.all()):
+            with contextlib.suppress(RunError):
+                if step_of(path) < step and load(path):
+                    return step_of(path)
+        return None
 
     def _prune(self) -> None:
         """Keep the newest, and of each of those the best at its time, should one be damaged."""

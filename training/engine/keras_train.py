@@ -14,13 +14,13 @@ from typing import Any
 import keras
 
 from training.data.index import DataError, Index, load_index
-from training.engine.checkpoint import Checkpoints, load, weights
+from training.engine.checkpoint import Checkpoints, used, weights
 from training.engine.keras_fit import Result
 from training.engine.keras_learner import given
 from training.engine.keras_ranks import Ranks, joined, place
-from training.errors import Changed, Damaged, RunError
+from training.errors import Changed, Damaged
 from training.facts import called
-from training.run import Run, cores, opened, read_config
+from training.run import Run, cores, opened, read_config, say
 
 Config = Mapping[str, Any]
 # Trains to the end; the run is None on all processes but the first.
@@ -46,14 +46,11 @@ class Trained:
         return (fold[0], fold[1]) if fold else None
 
 
-def trained(folder: Path, make: Callable[[Config], keras.Model]) -> Trained:
-    """The best weights of a run, in the net that `make` builds of its configuration."""
+def trained(folder: Path, make: Callable[[Config], keras.Model], do: str = "") -> Trained:
+    """The best weights of a run, in the net that `make` builds of its configuration; `do` is what
+    to do where they are damaged, unless training mends that."""
     facts = read_config(folder)
-    try:
-        state = load(Checkpoints(folder).best())
-    except RunError as error:
-        do = f"go on with make resume RUN={folder.name}"
-        raise RunError(f"has no weights to use ({error})", folder, do=do) from error
+    _, state = used(folder, do)
     net = make(facts["config"])
     given(net, weights(state["learner"]))
     return Trained(folder, net, facts)
@@ -98,6 +95,8 @@ def train(
         if checkpoint >= 0:
             Checkpoints(run.folder).go_back(checkpoint)
             run.mark("unfinished")
+        if not run.finished and not Checkpoints(run.folder).all():
+            say(f"{run.folder}: begins")
         try:
             return run.folder, work(run, ranks)
         except (Changed, Damaged, DataError):  # its name stays free for what can be begun

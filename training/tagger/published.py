@@ -8,6 +8,8 @@ net. Writes: artifacts/runs/tagger/MSD_musicnn and MTT_musicnn.
 
 import ast
 import importlib.util
+import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,15 +18,18 @@ import numpy as np
 import tensorflow as tf
 
 from training import durable
-from training.engine.checkpoint import Checkpoints
+from training.engine.checkpoint import Checkpoints, used
 from training.engine.keras_learner import variables
 from training.errors import Changed, Damaged, RunError
-from training.run import opened, short
+from training.run import Run, opened, say, short
 from training.tagger import MODEL
 from training.tagger.profiles import PROFILES
 from training.tagger.train import net_of
 
-PACKAGE, DO = "musicnn", "run make import-musicnn, which installs it"
+PACKAGE = "musicnn"
+# make installs it once: what was damaged since is mended by pip itself.
+PIP = f"{sys.executable} -m pip install --force-reinstall --no-deps -r .ci/musicnn.lock"
+DO = f"install it anew ({PIP}), then make import-musicnn"
 # name -> sha256 of the checkpoint's arrays in musicnn 0.1.0. The last one is used first.
 FILES = {
     "MSD_musicnn": "8579734ee6388f799ed0def4bbd0d1fdcbeaf213ef2a9dc860917bd76a303de6",
@@ -57,14 +62,18 @@ Arrays = dict[str, np.ndarray]
 
 
 def imported(root: Path) -> list[Path]:
-    """The runs of the published weights, made unless they stand."""
+    """The runs of the published weights, made unless they stand whole. Nothing is written before
+    all of the package is known to be good."""
     package = _package()
     found = []
     for name, key in FILES.items():
         held = _read(package / name, key)
         tags = _tags(package, f"{name.partition('_')[0]}_LABELS", len(held["dense_1/bias"]))
-        found.append(_written(root, name, held, tags))
-    return found
+        config = _configured(name, held, tags)
+        net = net_of(config)
+        _given(net, held)
+        found.append((name, config, net))
+    return [_written(root, *one) for one in found]
 
 
 def _package() -> Path:
@@ -105,25 +114,53 @@ def _tags(package: Path, name: str, count: int) -> list[str]:
     raise Damaged(f"no {name} that can be read", where, wanted, got, DO)
 
 
-def _written(root: Path, name: str, held: Arrays, tags: list[str]) -> Path:
+def _configured(name: str, held: Arrays, tags: list[str]) -> dict[str, Any]:
+    """What a run of these weights began with."""
     gamma, beta, mean, variance = (float(held[f"batch_normalization/{n}"][0]) for n in NORMS)
     deviation = float(np.sqrt(variance + EPSILON)) / gamma
     profile = PROFILES["classic"]
     settings = replace(profile.settings, epochs=1)  # they have learnt already
-    config = {
+    return {
         **replace(profile, net="musicnn", settings=settings).config(),
         "recipe": HEARD["name"], "features": "logmel", "heard": HEARD, "shape": list(SHAPE),
         "tags": tags, "mean": mean - beta * deviation, "deviation": deviation,
         "start": None, "replicas": 1, "published": f"{PACKAGE} {name}",
     }  # fmt: skip
+
+
+def _written(root: Path, name: str, config: dict[str, Any], net: Any) -> Path:
+    for file in ("config.json", "state.json"):  # what is damaged says nothing any more
+        _dropped(root / "runs" / MODEL / name / file)
     with opened(root, MODEL, config, {}, name=name, threads=1) as run:
-        if not run.finished:
-            net = net_of(config)
-            _given(net, held)
+        wrong = _wrong(run)
+        if run.finished and wrong:
+            say(f"{run.folder}: {wrong}: it is made anew")
+        if wrong or not run.finished:
             state = {"learner": {"model": variables(net), "ema": None}, "run": run.key}
+            shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
             Checkpoints(run.folder).save(0, state, best=True)
             run.mark("finished", why="published weights")
         return run.folder
+
+
+def _dropped(path: Path) -> None:
+    try:
+        if path.exists():
+            durable.read_json(path)
+    except Damaged:
+        say(f"{path}: damaged: it is made anew")
+        path.unlink()
+
+
+def _wrong(run: Run) -> str:
+    """Why the weights of a run cannot be used; "" where they can."""
+    try:
+        path, state = used(run.folder, "-")
+    except RunError as error:
+        return str(error.__cause__ or error).removesuffix(". -")
+    if state["run"] != run.key:  # whose configuration was lost
+        raise RunError("weights of another run", path, do=f"move {run.folder} away")
+    return ""
 
 
 def _given(net: Any, held: Arrays) -> None:

@@ -20,7 +20,7 @@ from training.data.index import SPLITS, DataError, Index
 from training.data.tf_data import Examples, narrow
 from training.durable import hash_of
 from training.engine import keras_train
-from training.engine.checkpoint import Checkpoints
+from training.engine.checkpoint import Checkpoints, used
 from training.engine.keras_fit import Result, fit
 from training.engine.keras_ranks import Ranks, replicas
 from training.engine.keras_train import Config, Trained, Work, adamw
@@ -28,7 +28,7 @@ from training.errors import Changed
 from training.graph.answers import Asked
 from training.graph.start import LAST, begun
 from training.run import Run, read_config, say
-from training.tagger import MODEL
+from training.tagger import IMPORT, MODEL
 from training.tagger.loss import Objective
 from training.tagger.net import make_net
 from training.tagger.profiles import Profile, profile_of
@@ -70,7 +70,8 @@ def usable(index: Index) -> None:
 
 def _started(config: Mapping[str, Any], init: Path) -> dict[str, Any]:
     """What follows from starting from another run: its weights want what it normalised with."""
-    other, best = read_config(init)["config"], Checkpoints(init).best()
+    other = read_config(init)["config"]
+    best, _ = used(init, _mended(other))
     do = "name a run of the same net and recipe"
     for key in ("net", "shape"):
         if other[key] != config[key]:
@@ -94,7 +95,12 @@ def hears(recipe: Mapping[str, Any], field: str) -> list[Any]:
 
 def best(folder: Path) -> Trained:
     """The best weights of a run."""
-    return keras_train.trained(folder, net_of)
+    return keras_train.trained(folder, net_of, _mended(read_config(folder)["config"]))
+
+
+def _mended(config: Config) -> str:
+    """What makes damaged weights whole, where they were not trained here."""
+    return IMPORT if config.get("published") else ""
 
 
 def net_of(config: Config) -> keras.Model:
