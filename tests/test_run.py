@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -93,11 +94,46 @@ def test_another_process_cannot_work_on_it(tmp_path: Path) -> None:
     with run.opened(tmp_path, "toy", {}, {}, name="a"):
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert done.returncode == 1
-        assert "another process works on this run" in done.stderr
+        said = (
+            f"{tmp_path}/runs/toy/a: another process works on this run; got process {os.getpid()} "
+        )
+        assert re.match(said + r"since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\. Wait for", done.stderr)
+        with pytest.raises(RunError, match="another process works on this run"):
+            run.can_begin(tmp_path, "toy", {}, ["a"])
         with pytest.raises(RunError, match="no run to go on with"):
             runs.last_interrupted(tmp_path)  # it is not interrupted: it runs
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_would_be_refused_is_known_before_it_is_opened(tmp_path: Path) -> None:
+    begin(tmp_path)
+    run.can_begin(tmp_path, "toy", {"batch": 4, "betas": (0.9, 0.99)}, ["a", "a-raw"])
+    run.can_begin(tmp_path, "toy", {"batch": 5}, ["b", "b-raw"])
+    run.can_begin(tmp_path, "toy", {"batch": 5}, ["", "-raw"])
+    for names in (["a"], ["c", "a"]):
+        with pytest.raises(Changed, match=r"a: the run began otherwise; .* = 4; got 5"):
+            run.can_begin(tmp_path, "toy", {"batch": 5}, names)
+    with pytest.raises(Changed, match=r"not a name for a run; got '\.\./x'"):
+        run.can_begin(tmp_path, "toy", {}, ["../x", "../x-raw"])
+    assert [path.name for path in (tmp_path / "runs" / "toy").iterdir()] == ["a"]
+
+
+def test_the_parts_of_a_run_are_found_by_its_name(tmp_path: Path) -> None:
+    variants: dict[str, Any] = {"c-raw": {"variant": "raw"}, "c-features": {"variant": "features"}}
+    folds: dict[str, Any] = {
+        "d-raw-1of2": {"variant": "raw", "fold": [1, 2]}, "d-1of2": {"variant": "", "fold": [1, 2]},
+    }  # fmt: skip
+    others: dict[str, Any] = {"c-other": {}, "c-raw-more": {"variant": "raw"}, "cc-raw": {}}
+    for name, config in (variants | folds | others).items():
+        begin(tmp_path, config, name=name)
+    for name in ("c", "toy/c"):
+        found = runs.family_of(tmp_path, name)
+        assert [folder.name for folder in found] == ["c-features", "c-raw"], name
+    assert [folder.name for folder in runs.family_of(tmp_path, "d")] == ["d-1of2", "d-raw-1of2"]
+    for name in ("c-raw", "e", "other/c", "c*", "[c]"):
+        assert not runs.family_of(tmp_path, name), name
+    assert (runs.fold_ends(2), runs.fold_ends(0)) == (["-1of2", "-2of2"], [""])
 
 
 def test_the_last_interrupted_run(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ as a net can be, but for the command that runs as a process of its own.
 """
 
 import contextlib
+import os
 import re
 import shutil
 import subprocess
@@ -35,6 +36,7 @@ from training.durable import hash_of  # noqa: E402
 from training.engine import keras_ranks  # noqa: E402
 from training.engine.checkpoint import Checkpoints  # noqa: E402
 from training.engine.keras_learner import variables  # noqa: E402
+from training.locks import lock  # noqa: E402
 from training.run import cores, read_config  # noqa: E402
 from training.tagger import __main__ as script  # noqa: E402
 from training.tagger import plots, profiles, report, tag, train, use  # noqa: E402
@@ -206,9 +208,9 @@ def test_every_variable_reaches_the_configuration(
         ({"PROFILE": "bset"}, 2, "PROFILE: no such profile; expected demo or best or classic; got"),
         ({"NET": "resnet"}, 2, "NET: unknown value; expected musicnn or musicnn-small; got resnet"),
         ({"EPOCHS": "0"}, 2, "'EPOCHS'.* 0 is not in the range"),
-        ({"SEED": "x"}, 2, "'SEED'.* 'x' is not a valid integer"),
+        ({"SEED": "x"}, 2, "'SEED'.* 'x' is not a valid integer\\.\n"),
         ({"BUDGET": "soon"}, 2, "BUDGET: no time; expected such as 8h"),
-        ({"AUGMENT": "perhaps"}, 2, "'AUGMENT'.* 'perhaps' is not a valid boolean"),
+        ({"AUGMENT": "perhaps"}, 2, "'perhaps' is not a valid boolean: say yes or no\n"),
         ({"RUN": "a/b"}, 2, "not a name for a run"),
         ({"RECIPE": "musicn"}, 1, "musicn: no index. Run make features first"),
         ({"RECIPE": f"{NAME}, {WIDE}"}, 2, "RECIPE: one recipe at a time; expected one name"),
@@ -394,7 +396,7 @@ def test_as_many_tracks_at_once_as_threads_that_compute(
     seen: list[object] = []
     monkeypatch.setattr(use, "one_thread_each", seen.append)
     monkeypatch.setattr(tag, "tag_path", lambda *rest: seen.extend(rest[-2:]))
-    assert told("tag", made[0], RUN="a", IN="x.wav", JOBS=text).code == 0
+    assert told("tag", made[0], RUN="a", IN="Makefile", JOBS=text).code == 0
     assert seen == [jobs, made[0] / "tags", jobs]
 
 
@@ -432,6 +434,58 @@ def test_as_a_process_of_its_own(artifacts: Path, sounds: Path, tmp_path: Path) 
     first, *_, last = done.stderr.splitlines()
     assert (first, last) == (f"with {where}", f"taggrams: {artifacts / 'tags'}")
     assert len(done.stderr.splitlines()) == 3
+
+
+@pytest.mark.parametrize("source", ["none.wav", "empty"])
+@pytest.mark.parametrize(("command", "more"), [
+    ("tag", {"RUN": "a"}), ("train", {"RUN": "../x"}), ("train", {"RUN": "a", "EPOCHS": "3"}),
+    ("train", {"RUN": "a", "SEED": "1"}),
+])  # fmt: skip
+def test_what_is_refused_is_refused_before_tensorflow_is_there(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, command: str,
+    more: dict[str, str],
+) -> None:  # fmt: skip
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setattr(script, "tensorflow", lambda: pytest.fail("it is imported"))
+    one = told(command, made[0], IN=str(tmp_path / source), **more)
+    assert (one.code > 0, one.out, len(one.err.splitlines())) == (True, "", 1), one.err
+
+
+def test_a_run_that_is_at_work_is_refused_at_once(
+    artifacts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "tensorflow", lambda: pytest.fail("it is imported"))
+    with lock(folder(artifacts, "a")):
+        for command in ("train", "resume"):
+            obeyed.assert_one_line(
+                told(command, artifacts, RUN="a"), 1,
+                f"another process works on this run; got process {os.getpid()} since ",
+            )  # fmt: skip
+
+
+def test_a_damaged_checkpoint_is_told_truly_at_each_step(artifacts: Path, sounds: Path) -> None:
+    """Of a run that has no other one."""
+    where = folder(artifacts, "a")
+    best = Checkpoints(where).best()
+    for path in (where / "checkpoints").iterdir():
+        if path != best:
+            path.unlink()
+    best.write_bytes(best.read_bytes()[:-1])
+    anew = f"Remove {where} and give the command that began it (make train-tagger ...) again, or "
+    one = told("tag", artifacts, RUN="a", IN=str(sounds))
+    assert one.err.count(anew) == 1
+    again = told("resume", artifacts, RUN="a")
+    assert f"; it is kept as {best.name}.aside\n" in again.err
+    assert again.err.count(anew) == 1
+    assert "Going back" not in again.err
+    for one in (
+        told("tag", artifacts, RUN="a", IN=str(sounds)),
+        told("resume", artifacts, RUN="a"),
+    ):
+        assert f"no checkpoint of this run is whole; got {best.name}.aside. {anew}" in one.err
+    shutil.rmtree(where)
+    assert told("train", artifacts, RUN="a").code == 0
+    assert told("tag", artifacts, RUN="a", IN=str(sounds), OUT=str(sounds)).code == 0
 
 
 # ------------------------------------------------------------------ export

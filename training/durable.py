@@ -17,6 +17,11 @@ from typing import Any
 from training.errors import Damaged, RunError
 
 TEMP = ".tmp-"  # how the name of every unfinished file begins
+# What a person can do about an error; the same command goes on with a run, or does its work again.
+DO = {
+    errno.ENOSPC: "free some space", errno.EDQUOT: "free some space",
+    errno.EFBIG: "allow larger files (ulimit -f)",
+}  # fmt: skip
 
 _fault_counts: dict[str, int] = {}
 
@@ -90,9 +95,8 @@ def sync_folder(folder: Path) -> None:
 
 def write_error(path: Path, err: OSError) -> RunError:
     """What a person can do about a write that the system refused."""
-    full = err.errno in (errno.ENOSPC, errno.EDQUOT)
-    do = "free some space" if full else "mend the disk"
-    return RunError(f"cannot write: {err.strerror}", path, do=f"{do}, then go on with make resume")
+    do = DO.get(err.errno or 0, "mend the disk")
+    return RunError(f"cannot write: {err.strerror}", path, do=f"{do}, then give the command again")
 
 
 def sweep(folder: Path) -> None:

@@ -5,6 +5,7 @@ Reads the environment variables that `make` sets; writes nothing. Does: names ea
 
 import functools
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import click
 
@@ -12,6 +13,25 @@ from training.errors import Changed
 
 option = functools.partial(click.option, show_envvar=True)
 artifacts = option("--artifacts", envvar="ARTIFACTS", default="artifacts", show_default=True)
+
+
+class Whole(click.IntRange):
+    """Whole numbers of at least so many; click calls what is none "not a valid integer range"."""
+
+    name = "integer"
+
+
+class YesNo(click.types.BoolParamType):
+    """yes or no, in all of click's words; it would name the empty one among them."""
+
+    def convert(self, value: Any, parameter: Any, context: Any) -> bool:
+        try:
+            return super().convert(value, parameter, context)
+        except click.BadParameter:
+            self.fail(f"{value!r} is not a valid boolean: say yes or no", parameter, context)
+
+
+yes_no = functools.partial(option, type=YesNo())
 
 
 def of_runs(command: Callable[..., None]) -> Callable[..., None]:
@@ -39,11 +59,11 @@ def of_model(
 def of_training(command: Callable[..., None]) -> Callable[..., None]:
     """What every command that trains asks for, after its own."""
     each = (
-        option("--epochs", envvar="EPOCHS", type=click.IntRange(1), default=None),
+        option("--epochs", envvar="EPOCHS", type=Whole(1), default=None),
         option(
             "--budget", envvar="BUDGET", default="", help="Such as 8h: training ends within it."
         ),
-        option("--seed", envvar="SEED", type=click.IntRange(0), default=0),
+        option("--seed", envvar="SEED", type=Whole(0), default=0),
         option("--run", envvar="RUN", default="", help="A name. [default: made from all of these]"),
     )
     for one in reversed(each):
@@ -54,7 +74,7 @@ def of_training(command: Callable[..., None]) -> Callable[..., None]:
 def of_folds(command: Callable[..., None]) -> Callable[..., None]:
     """Of every command that can cross-validate."""
     return option(
-        "--folds", envvar="FOLDS", type=click.IntRange(0), default=0, callback=_folds,
+        "--folds", envvar="FOLDS", type=Whole(0), default=0, callback=_folds,
         help="Cross-validation.",
     )(command)  # fmt: skip
 

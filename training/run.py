@@ -6,14 +6,13 @@ on with it, refuses to go on with anything else than it began with. Knows no fra
 """
 
 import contextlib
-import fcntl
 import json
 import math
 import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from training import durable
 from training.data.index import DataError
 from training.errors import Changed, Damaged, RunError
 from training.facts import called, differences, signed, versions
+from training.locks import free, lock
 
 SCHEMA = 1
 LONGEST = 80  # characters of a value in a message
@@ -136,19 +136,38 @@ def opened(
     facts = json.loads(durable.dump_json(facts))  # what a file can hold: lists for tuples
     name = name or called(facts, ranks)
     for word in (model, name):
-        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", word):
-            raise Changed("not a name for a run", got=repr(word), do="use letters, digits, . _ -")
+        check_name(word)
     folder = root / "runs" / model / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as err:
         raise durable.write_error(folder, err) from err
-    with _lock(folder):
+    with lock(folder):
         durable.sweep(folder)
         run = Run(folder, _agreed(folder, facts, threads, ranks))
         if not run.finished:
             run.mark("unfinished")
         yield run
+
+
+def check_name(word: str) -> None:
+    """Refuses what is not the name of a folder, such as a path."""
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", word):
+        raise Changed("not a name for a run", got=repr(word), do="use letters, digits, . _ -")
+
+
+def can_begin(root: Path, model: str, config: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Refuses at once, before anything slow is imported, what `opened` would refuse of runs with
+    these names: `config` is what is known of theirs by now. The first name is a person's own."""
+    if names[0]:
+        check_name(names[0])
+    now = json.loads(durable.dump_json(config))
+    for folder in (root / "runs" / model / name for name in names if names[0]):
+        if (folder / "config.json").exists():
+            known = read_config(folder)
+            before = {key: known["config"].get(key) for key in now}
+            _compare(folder, {**known, "config": before}, {**known, "config": now})
+            free(folder)
 
 
 def _agreed(folder: Path, facts: dict[str, Any], threads: int, ranks: int) -> dict[str, Any]:
@@ -158,6 +177,7 @@ def _agreed(folder: Path, facts: dict[str, Any], threads: int, ranks: int) -> di
     facts["setup"] = {"threads": threads, "ranks": ranks}
     if known:
         _compare(folder, known, facts)
+        _warn(folder, known)
     facts["versions"] = known["versions"] if known else versions()
     if not known:
         durable.write_json(folder / "config.json", facts)
@@ -206,6 +226,9 @@ def _compare(folder: Path, known: dict[str, Any], now: dict[str, Any]) -> None:
             ", ".join(short(new) for _, _, new in changed[:5]),
             do="set it back, or name a new run with RUN=",
         )
+
+
+def _warn(folder: Path, known: dict[str, Any]) -> None:
     installed = versions()
     for key, value in known["versions"].items():
         if installed.get(key) != value:
@@ -219,27 +242,3 @@ def short(value: Any) -> str:
     """A value in a message: a list of a hundred means says no more than its begin."""
     text = repr(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
-
-
-@contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """flock, not a pid file: the kernel frees it when the holder dies, however it dies."""
-    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            do = "wait for it, stop it, or name a new run with RUN="
-            raise RunError("another process works on this run", folder, do=do) from None
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def held(folder: Path) -> bool:
-    """Whether a process works on the run."""
-    try:
-        with _lock(folder):
-            return False
-    except RunError:
-        return True

@@ -5,12 +5,14 @@ when it has its card, which every script writes last: one that was stopped while
 goes on with that.
 """
 
+import glob
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from training.errors import Nothing, RunError
-from training.run import held, read_config, read_state
+from training.locks import held
+from training.run import read_config, read_state
 
 CARD = "MODEL.md"
 FOLD = re.compile(r"(.+)-(\d+)of(\d+)")  # the run of one fold: its base name, number and count
@@ -26,6 +28,25 @@ def named(root: Path, run: str, model: str = "*") -> Path:
     known = ", ".join(str(folder.relative_to(runs)) for folder in meant or found)
     what = "several such runs" if meant else "no such run"
     raise RunError(what, runs, f"one of {known}" if known else "a run: there is none", run)
+
+
+def fold_ends(count: int) -> list[str]:
+    """What the names of so many folds end with; one end that is empty, without folds."""
+    return [f"-{k + 1}of{count}" for k in range(count)] or [""]
+
+
+def family_of(root: Path, name: str, model: str = "*") -> list[Path]:
+    """The folders of the runs that were begun as parts of `name` or `model/name`: its folds, and
+    the variants that it is compared with."""
+    found, base = [], name.rpartition("/")[2]
+    for path in sorted((root / "runs").glob(f"{model}/{glob.escape(base)}-*/config.json")):
+        folder, kind = path.parent, path.parent.parent.name
+        config = read_config(folder)["config"]
+        end = f"-{config['variant']}" if config.get("variant") else ""
+        end += "-{}of{}".format(*config["fold"]) if config.get("fold") else ""
+        if end and folder.name == f"{base}{end}" and name in (base, f"{kind}/{base}"):
+            found.append(folder)
+    return found
 
 
 def folds_of(root: Path, name: str, model: str = "*") -> list[Path]:

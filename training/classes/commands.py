@@ -17,7 +17,8 @@ import click
 from training.asked import checkpoint_step, one_recipe, words
 from training.engine.quiet import tensorflow
 from training.errors import Changed, RunError
-from training.options import of_runs, option
+from training.folders import asked_for
+from training.options import Whole, of_runs, option, yes_no
 from training.run import read_config, say
 from training.runs import folds_of, last_opened, named
 
@@ -80,15 +81,15 @@ def _classify(model: str, kind: Told) -> click.Command:
     @click.command("classify")
     @of_runs
     @option("--in", "source", envvar="IN", required=True, help="A recording or a folder of them.")
-    @option("--top", envvar="TOP", type=click.IntRange(1), default=3, show_default=True)
-    @option("--json/--table", "as_json", envvar="JSON", default=False, help="Lines of JSON.")
+    @option("--top", envvar="TOP", type=Whole(1), default=3, show_default=True)
+    @yes_no("--json/--table", "as_json", envvar="JSON", default=False, help="Lines of JSON.")
     def classify(artifacts: str, run: str, source: str, top: int, as_json: bool) -> None:
         """Say which classes recordings hold, and when."""
-        root = Path(artifacts)
+        one = _one(Path(artifacts), run, model)
+        asked_for(Path(source))
         tensorflow()
         from training.classes.classify import classify_path
 
-        one = _one(root, run, model)
         say(f"with {one}")
         heard, recipe, classes = kind().hearing(one)
         out, where = sys.stdout, Path(source)

@@ -18,8 +18,9 @@ from training.classes import commands
 from training.classifier import MODEL
 from training.classifier.profiles import BACKBONES, PROFILES, chosen
 from training.engine.quiet import tensorflow
-from training.options import of_folds, of_model, of_runs, of_training, option
-from training.run import main
+from training.options import of_folds, of_model, of_runs, of_training, option, yes_no
+from training.run import can_begin, main
+from training.runs import fold_ends
 
 if TYPE_CHECKING:
     from training.classes.kind import Kind
@@ -44,7 +45,7 @@ commands.added(cli, MODEL, kind)
 @option("--backbone", envvar="BACKBONE", default="", help=", ".join(BACKBONES) + ".")
 @option("--weights", envvar="WEIGHTS", default="", help="A file of weights to start from.")
 @option("--teacher", envvar="TEACHER", default="", help="Files of make teacher, or runs.")
-@option("--augment/--no-augment", envvar="AUGMENT", default=True, help="Examples changed anew.")
+@yes_no("--augment/--no-augment", envvar="AUGMENT", default=True, help="Examples changed anew.")
 @of_folds
 @of_training
 def train_command(
@@ -53,6 +54,8 @@ def train_command(
     """Train, then measure on the test split, or on all folds."""
     root, recipe = Path(artifacts), one_recipe(recipe)
     profile = chosen(asked.pop("profile"), **asked)
+    names = [f"{run}{end}" for end in ("", *fold_ends(folds))]
+    can_begin(root, MODEL, {"recipe": recipe, **profile.config()}, names)
     tensorflow()
     from training.classes import course
     from training.classifier.train import planned

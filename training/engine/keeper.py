@@ -125,7 +125,7 @@ class Keeper:
         if self.run:
             used = self.run.rewind(self.state.rows)
             self.before = max(self.state.seconds, used)
-            if tree:
+            if tree and not self.run.finished:
                 say(f"{self.run.folder}: going on from step {self.state.step}")
         return tree is not None
 

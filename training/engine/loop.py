@@ -47,6 +47,8 @@ class Result:
     @property
     def told(self) -> str:
         """How it went, on one line."""
+        if not self.speed:
+            return f"{self.why}; {self.state.step} steps, nothing left to train"
         return (
             f"{self.why}; {self.state.step} steps, {self.speed:.0f} examples/s, "
             f"waiting for data {self.wait:.1%}, saving {self.saving:.1%} of the time"
@@ -198,7 +200,8 @@ class Loop:
         best = schedule.best_of(s.scores) == len(s.scores) - 1
         self.keeper.log("valid", values)
         shown = "  ".join(f"{key} {value:.4g}" for key, value in values.items())
-        self.bar.say(f"epoch {-(-s.step // s.steps)}: {shown}{'  (best)' if best else ''}")
+        told = f"  (best {self.settings.score.lstrip('-')})" if best else ""
+        self.bar.say(f"epoch {-(-s.step // s.steps)}: {shown}{told}")
         self.budget.scoring = time.monotonic() - began
         self.budget.shorten()
         self.keeper.save(best=best)

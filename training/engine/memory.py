@@ -29,6 +29,7 @@ SPARE = 1.3
 COPIES = 7  # of each weight: itself, gradient, sum of gradients, two moments, average, checkpoint
 FLOAT = 4  # bytes
 MOST = 64  # parts of a batch
+SMALL = 10 << 20  # bytes, which are no hundredth of a GB
 GROUPS, OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 # Control groups by version: where they are mounted, a group's limit, what it holds besides files.
 MOUNTS = {
@@ -125,4 +126,6 @@ def gpu_peak() -> int:
 
 
 def shown(size: float) -> str:
+    if size < SMALL:
+        return f"{size / 2**20:.2g} MB" if size >= 1 << 20 else f"{size:.0f} bytes"
     return f"{size / 2**30:.2f} GB"

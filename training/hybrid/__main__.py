@@ -17,9 +17,10 @@ from training.asked import one_recipe, size
 from training.classes import commands
 from training.engine.quiet import tensorflow
 from training.hybrid import MODEL
-from training.hybrid.profiles import NETS, PROFILES, chosen
-from training.options import of_folds, of_model, of_training, option
-from training.run import main
+from training.hybrid.profiles import NETS, PROFILES, VARIANTS, chosen
+from training.options import of_folds, of_model, of_training, option, yes_no
+from training.run import can_begin, main
+from training.runs import fold_ends
 
 if TYPE_CHECKING:
     from training.classes.kind import Kind
@@ -42,8 +43,8 @@ commands.added(cli, MODEL, kind)
 @cli.command("train")
 @of_model("hybrid", PROFILES)
 @option("--net", envvar="NET", default="", help=", ".join(NETS) + ".")
-@option("--augment/--no-augment", envvar="AUGMENT", default=True, help="Sound changed anew.")
-@option("--ablation/--no-ablation", envvar="ABLATION", default=True, help="And its variants.")
+@yes_no("--augment/--no-augment", envvar="AUGMENT", default=True, help="Sound changed anew.")
+@yes_no("--ablation/--no-ablation", envvar="ABLATION", default=True, help="And its variants.")
 @option("--max-ram", envvar="MAX_RAM", default="", help="Ceiling. [default: 15GB, or what is free]")
 @of_folds
 @of_training
@@ -54,6 +55,9 @@ def train_command(
     root, recipe = Path(artifacts), one_recipe(recipe)
     profile = chosen(asked.pop("profile"), **asked)
     ceiling = size(max_ram) if max_ram else 0
+    ends = [f"-{variant}" if variant else "" for variant in VARIANTS if ablation or not variant]
+    each = [f"{run}{end}{fold}" for end in ends for fold in fold_ends(folds)]
+    can_begin(root, MODEL, {"recipe": recipe, **profile.config()}, [run, *each])
     tensorflow()
     from training.classes import course
     from training.hybrid.train import planned

@@ -15,12 +15,13 @@ import click
 
 from training.asked import checkpoint_step, one_recipe, words
 from training.engine.quiet import tensorflow
-from training.errors import Changed
+from training.errors import Changed, RunError
+from training.folders import asked_for
+from training.options import Whole, of_model, of_runs, of_training, option, yes_no
 from training.options import artifacts as artifacts_option
-from training.options import of_model, of_runs, of_training, option
-from training.run import cores, main, read_config, say
+from training.run import can_begin, cores, main, read_config, say
 from training.runs import last_opened, named
-from training.tagger import MODEL
+from training.tagger import IMPORT, MODEL
 from training.tagger.profiles import NETS, PROFILES, chosen
 
 
@@ -33,7 +34,7 @@ def cli() -> None:
 @of_model("musicnn", PROFILES)
 @option("--net", envvar="NET", default="", help=", ".join(NETS) + ".")
 @option("--init", envvar="INIT", default="", help="A run to start from.")
-@option("--augment/--no-augment", envvar="AUGMENT", default=True, help="Patches changed anew.")
+@yes_no("--augment/--no-augment", envvar="AUGMENT", default=True, help="Patches changed anew.")
 @of_training
 def train_command(artifacts: str, recipe: str, run: str, init: str, **asked: Any) -> None:
     """Train, then measure on the test split."""
@@ -42,6 +43,8 @@ def train_command(artifacts: str, recipe: str, run: str, init: str, **asked: Any
     if start is not None:  # its net, unless another is asked for, which is refused by name
         asked["net"] = asked["net"] or read_config(start)["config"]["net"]
     profile = chosen(asked.pop("profile"), init=bool(init), **asked)
+    known = {"recipe": recipe} | ({} if init else profile.config())
+    can_begin(root, MODEL, known, [run])
     tensorflow()
     from training.data.index import load_index
     from training.tagger.train import configuration
@@ -51,9 +54,11 @@ def train_command(artifacts: str, recipe: str, run: str, init: str, **asked: Any
 
 def resume(folder: Path, checkpoint: str = "") -> None:
     """Go on with a run from its newest checkpoint, or from the one of a step."""
-    step = checkpoint_step(checkpoint)
+    step, config = checkpoint_step(checkpoint), read_config(folder)["config"]
+    if config.get("published"):
+        raise RunError("published weights are not trained here", folder, do=IMPORT)
     tensorflow()
-    _trained(folder.parents[2], read_config(folder)["config"], folder.name, step)
+    _trained(folder.parents[2], config, folder.name, step)
 
 
 def _trained(root: Path, config: dict[str, Any], name: str, checkpoint: int = -1) -> None:
@@ -107,10 +112,10 @@ def analyze_command(artifacts: str, run: str) -> None:
 @cli.command("tag")
 @of_runs
 @option("--in", "source", envvar="IN", required=True, help="A track or a folder of them.")
-@option("--out", "target", envvar="OUT", default="", help="Where taggrams go. [default: tags/]")
-@option("--top", envvar="TOP", type=click.IntRange(1), default=10, show_default=True)
-@option("--json/--table", "as_json", envvar="JSON", default=False, help="Lines of JSON.")
-@option("--jobs", envvar="JOBS", type=click.IntRange(1), default=None, help="Tracks at once.")
+@option("--out", "target", envvar="OUT", default="", help="For taggrams. [default: artifacts/tags]")
+@option("--top", envvar="TOP", type=Whole(1), default=10, show_default=True)
+@yes_no("--json/--table", "as_json", envvar="JSON", default=False, help="Lines of JSON.")
+@option("--jobs", envvar="JOBS", type=Whole(1), default=None, help="Tracks at once.")
 def tag_command(
     artifacts: str, run: str, source: str, target: str, top: int, as_json: bool, jobs: int | None
 ) -> None:
@@ -118,6 +123,7 @@ def tag_command(
     root, one = Path(artifacts), _folders(Path(artifacts), run)
     if len(one) > 1:
         raise Changed("one tagger at a time", "RUN", "one name", run)
+    asked_for(Path(source))
     tensorflow()
     from training.tagger.tag import Asked, tag_path
     from training.tagger.use import hearing, one_thread_each
