@@ -21,7 +21,7 @@ class Augment:
     flip: float = 0.5  # part of the batches that run backwards; who speaks stays as true
     bands: int = 6  # at most so many in a row are silenced,
     times: int = 2  # so often
-    part: float = 0.5  # least part of a sequence that is heard, cut out anywhere
+    part: float = 0.2  # least part of a sequence that is heard, cut out anywhere
 
     def __call__(self, batch: Batch) -> Batch:
         """Arrays of the batch's own are left as they are."""
@@ -41,7 +41,8 @@ class Augment:
         if not 0 < self.part < 1:
             return logmel, activity, count
         keep = int(frames * (self.part + (1 - self.part) * float(torch.rand(()))))
-        keep = max(1, min(keep // 600 * 600 or keep, frames))  # whole frames of any model
+        keep = keep // 600 * 600 or max(60, keep // 60 * 60)  # whole frames of any model
+        keep = min(keep, frames)
         least = int(count.min())
         first = int(torch.randint(max(1, min(frames - keep, least - 1) + 1), ()))
         span = slice(first, first + keep)

@@ -10,6 +10,8 @@ from training.cards import Facts, configuration, data_grid, grid, measured, vers
 from training.diarizer.summary import Summary
 from training.diarizer.table import table
 
+HEARD = "-heard"  # of a recipe whose test split stands, with its sound, beside it
+
 SNIPPET = """\
 ```python
 import onnxruntime
@@ -38,7 +40,7 @@ def card(
     """
     config = facts["config"]
     heard = {
-        recipe: f"{one['recordings']} recordings, {one['seconds'] / 60:.0f} min"
+        recipe.removesuffix(HEARD): f"{one['recordings']} recordings, {one['seconds'] / 60:.0f} min"
         for recipe, one in told.items()
     }
     parts = [
@@ -46,7 +48,7 @@ def card(
         _use(config, name, exports),
         f"## Data\n\n{data_grid(facts, heard, counts or {})}\n\n"
         "No speaker of the test split is in the others: the network has never heard them.",
-        configuration(config),
+        configuration({key: value for key, value in config.items() if key != "heard"}),
         measured({recipe: table(one) for recipe, one in told.items()}),
         _limits(config, told),
         versions(facts, name, day or datetime.date.today().isoformat()),
@@ -69,7 +71,7 @@ def _about(config: Facts, told: Mapping[str, Summary], name: str) -> str:
         f"of width {config['width']} over frames of {1000 * frame_of(config):.0f} ms."
     )
     for one in told.values():
-        own = one["systems"].get(one["ours"]) or one["systems"].get(name)
+        own = one["systems"].get(one["ours"])
         if own and own["parameters"]:
             speed = f"; a second of sound takes one core {own['rtf']:.4f} s" if own["rtf"] else ""
             return f"{text} {own['parameters'] / 1e6:.3g} M parameters{speed}."

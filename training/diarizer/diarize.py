@@ -6,6 +6,7 @@ becomes the same tree. Does: names what it could not hear and goes on, shows how
 """
 
 import time
+from collections import Counter
 from pathlib import Path
 
 from training.data.index import DataError
@@ -14,7 +15,7 @@ from training.diarizer.infer import Account, Listener, diarized
 from training.diarizer.page import page
 from training.durable import write_error
 from training.errors import RunError
-from training.folders import Bar, clock, plain, seconds_of, sound_files, speed, told
+from training.folders import Bar, asked_for, clock, plain, seconds_of, sound_files, speed, told
 from training.run import say
 
 SUFFIX = ".rttm"
@@ -48,24 +49,29 @@ def diarize_path(listener: Listener, source: Path, target: Path, most: int = 0) 
 
 def _pairs(source: Path, target: Path) -> tuple[list[tuple[Path, Path]], int]:
     """(every recording and its RTTM, how many other files there are)."""
+    file = not target.is_dir() and (target.exists() or bool(target.suffix))
     if not source.is_dir():
-        place = target if target.suffix == SUFFIX else target / f"{source.stem}{SUFFIX}"
-        return [(source, place)], 0
-    if target.exists() and not target.is_dir():
+        if file and target.suffix != SUFFIX:
+            do = "name one with OUT="
+            raise RunError("no place for turns", target, f"an {SUFFIX} file or a folder", do=do)
+        asked_for(source)
+        return [(source, target if file else target / f"{source.stem}{SUFFIX}")], 0
+    if file and (target.exists() or target.suffix == SUFFIX):
         raise RunError("a folder cannot go into a file", target, do="name a folder with OUT=")
     found, passed = sound_files(source, target)
     places = [target / path.relative_to(source).with_suffix(SUFFIX) for path in found]
-    twice = {place for place in places if places.count(place) > 1}  # a.wav and a.mp3
-    return [
-        (path, place.with_name(path.name + SUFFIX) if place in twice else place)
-        for path, place in zip(found, places, strict=True)
-    ], passed
+    while max((count := Counter(places)).values()) > 1:  # a.wav and a.mp3
+        places = [
+            place.with_name(path.name + SUFFIX) if count[place] > 1 else place
+            for path, place in zip(found, places, strict=True)
+        ]
+    return list(zip(found, places, strict=True)), passed
 
 
 def _written(path: Path, account: Account, place: Path) -> None:
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        rttm.write(place, path.stem, account.turns)
+        rttm.write(place, plain(path.stem), account.turns)
         name = plain(path.name)
         plots.timeline({"found": account.turns}, account.seconds, name, place.with_suffix(".png"))
         page(path, account.turns, account.seconds, place.with_suffix(".html"))

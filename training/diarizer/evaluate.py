@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
+import soxr
 
 from training.data.index import DataError, Index
 from training.diarizer.baselines import baselines
 from training.diarizer.infer import Listener
 from training.diarizer.rttm import Turn
-from training.diarizer.sequences import Row, check, hop, rows
+from training.diarizer.sequences import Row, check, heard, hop, rows
 from training.diarizer.summary import Scored, score
-from training.diarizer.systems import System, asked
+from training.diarizer.systems import RATE, System, asked
+from training.errors import Changed
 from training.folders import Bar
 
 TEST = "test"
@@ -39,17 +41,25 @@ class Recording:
             held = _fields(row, "logmel", "valid")
             yield held["logmel"][: -(-int(held["valid"]) // hop(row.index))]
 
-    def wave(self) -> np.ndarray:
-        """(samples,) float32; for recipes that store it."""
+    def wave(self, rate: int) -> np.ndarray:
+        """(samples,) float32 at so many Hz; for recipes that store it."""
         parts = []
         for row in self.parts:
             held = _fields(row, "wave", "valid")
             parts.append(held["wave"][: int(held["valid"])])
-        return np.concatenate(parts)
+        native = int(self.parts[0].index.recipe["audio"]["rate"])
+        whole = np.concatenate(parts)
+        return whole if rate == native else soxr.resample(whole, native, rate)
 
 
 def has_sound(index: Index) -> bool:
     return "wave" in {field.name for field in index.fields}
+
+
+def windows_of(index: Index, split: str = TEST) -> list[tuple[bytes, int]]:
+    """(recording, its first sample) of each example of a split."""
+    held = [_fields(row, "source", "start") for row in rows(index, split)]
+    return sorted((one["source"].tobytes(), int(one["start"])) for one in held)
 
 
 def recordings(index: Index, split: str = TEST) -> Iterator[Recording]:
@@ -103,9 +113,12 @@ def _recording(
                 stop = min(begin + b * step, end)
                 if begin + a * step < stop:
                     truth.append(Turn(begin + a * step, stop, f"{voice:x}"))
+    truth.sort()
+    names = {name: chr(65 + k) for k, name in enumerate(dict.fromkeys(t.speaker for t in truth))}
+    truth = [turn._replace(speaker=names[turn.speaker]) for turn in truth]
     seconds = (int(part[-1][1]["start"]) - start + int(part[-1][1]["valid"])) / rate
     called = f"{name}-{start}" if start else name
-    return Recording(called, tuple(row for row, _ in part), seconds, tuple(sorted(truth)))
+    return Recording(called, tuple(row for row, _ in part), seconds, tuple(truth))
 
 
 def measured(
@@ -117,24 +130,33 @@ def measured(
     if not every:
         raise DataError("nothing to measure with", index.folder, "examples in the split test", 0)
     sound = has_sound(index)
+    for listener in ours.values() if not sound else ():
+        if listener.heard != heard(index):
+            raise Changed("frames of another kind", index.folder, listener.heard, heard(index))
     with Bar(sum(one.seconds for one in every), len(every)) as bar:
         for one in every:
             bar.file(one.name)
             for name, turns in baselines(one.name, one.seconds, one.truth).items():
                 found.append(score(one.name, name, one.truth, turns, one.seconds))
-            wave = one.wave() if sound else None
             for name, listener in ours.items():
-                found.append(_ours(name, listener, one, wave))
-            if wave is not None:
-                for name, system in others.items():
-                    found.append(asked(name, system, wave, one.truth, one.name))
+                found.append(_ours(name, listener, one, sound))
+            for name, system in others.items() if sound else ():
+                found.append(asked(name, system, one.wave(RATE), one.truth, one.name))
             bar.add(one.seconds)
     return found
 
 
-def _ours(name: str, listener: Listener, one: Recording, wave: np.ndarray | None) -> Scored:
-    if wave is not None:
-        system = System(lambda sound: listener.account([sound]).turns)
-        return asked(name, system, wave, one.truth, one.name)
-    account = listener.account_of_frames(one.frames())
-    return score(one.name, name, one.truth, account.turns, one.seconds)
+def found_in(one: Recording, listener: Listener, sound: bool) -> list[Turn]:
+    """Our answer, from its sound or from what is stored of it."""
+    if sound:
+        return listener.account([one.wave(listener.rate)]).turns
+    return listener.account_of_frames(one.frames()).turns
+
+
+def _ours(name: str, listener: Listener, one: Recording, sound: bool) -> Scored:
+    if sound:
+        system = System(lambda wave: listener.account([wave]).turns)
+        wave = one.wave(listener.rate)
+        return asked(name, system, wave, one.truth, one.name, listener.rate)
+    turns = found_in(one, listener, sound)
+    return score(one.name, name, one.truth, turns, one.seconds)

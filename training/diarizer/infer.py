@@ -26,7 +26,7 @@ Ask = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 WINDOW = 60.0  # seconds, as the conversations that are learnt from
 SMOOTH = 0.5  # seconds of the median filter
-ALIKE = 0.4  # cosine above which two voices are one person's
+ALIKE = 0.7  # cosine above which two voices are one person's, where a run does not say
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Listener:
 
     def __init__(self, run: Trained) -> None:
         heard, profile = run.facts["config"]["heard"], run.profile
-        self.net, self.profile = run.net, profile
+        self.net, self.profile, self.heard = run.net, profile, heard
+        self.alike = ALIKE if run.alike is None else run.alike
         self.rate, self.quality = int(heard["audio"]["rate"]), heard["audio"]["resample"]
         self.device = next(run.net.parameters()).device
         self.logmel = LogMel(heard["feature"], self.rate).to(self.device)
@@ -65,6 +66,8 @@ class Listener:
         found, voices = self.net(logmel, torch.tensor([count], device=self.device))
         said = speaking(found, self.profile.head, self.profile.sets)[0]
         said = said[: -(-count // self.profile.shorter)]
+        if (logmel[0, :count] == logmel[0, 0, 0]).all():  # zeros: no net has learnt from them
+            said = torch.zeros_like(said)
         others = said.sum(1, keepdim=True) - said
         alone = said * (1 - others).clamp(min=0)  # a voice is known by what is said alone
         heard = F.normalize(alone.T @ voices[0, : len(said)].float(), dim=-1)
@@ -87,7 +90,7 @@ class Listener:
     def _stitched(self, blocks: Iterable[np.ndarray], ask: Ask, each: int, most: int) -> Account:
         """`each` rows of the blocks are a frame of the model."""
         seconds = self.frame / self.rate  # of a frame
-        stitched = Stitched(self.step, seconds, alike=ALIKE, most=most)
+        stitched = Stitched(self.step, seconds, alike=self.alike, most=most)
         heard = 0
 
         def counted() -> Iterator[np.ndarray]:

@@ -52,6 +52,7 @@ class Attention(nn.Module):
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
+        self.heads = HEADS  # TorchScript knows no globals
         self.norm = nn.LayerNorm(width)
         self.ask = nn.Linear(width, 3 * width)
         self.tell = nn.Linear(width, width)
@@ -60,7 +61,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, heard: Tensor) -> Tensor:
         """(batch, frames, width); heard (batch, frames) bool"""
         batch, frames, width = x.shape
-        asked = self.ask(self.norm(x)).reshape(batch, frames, 3, HEADS, width // HEADS)
+        asked = self.ask(self.norm(x)).reshape(batch, frames, 3, self.heads, width // self.heads)
         query, key, value = asked.permute(2, 0, 3, 1, 4).unbind(0)
         found = F.scaled_dot_product_attention(query, key, value, heard[:, None, None])
         told = self.tell(found.transpose(1, 2).reshape(batch, frames, width))
@@ -128,8 +129,9 @@ class Diarizer(nn.Module):
         Returns (batch, frames / shorter, answers) and (batch, frames / shorter, VOICE).
         """
         x, heard = evened(logmel, count), recorded(logmel.shape[1], count)
-        for shorten, step in zip(self.stem, self.steps, strict=True):
-            x, count = shorten(x), -(-count // step)
+        for number, shorten in enumerate(self.stem):
+            step = self.steps[number]
+            x, count = shorten(x), (count + step - 1) // step  # ONNX rounds towards 0
             heard = recorded(x.shape[1], count)
             x = x * heard[..., None]
         x = self.dropout(x)
@@ -144,7 +146,7 @@ def recorded(frames: int, count: Tensor) -> Tensor:
     return torch.arange(frames, device=count.device) < count[:, None]
 
 
-def evened(logmel: Tensor, count: Tensor) -> Tensor:
+def evened(logmel: Tensor, count: Tensor, least: float = DEVIATION) -> Tensor:
     """Every band about its mean, all of them over their deviation; 0 behind the end. So neither
     level nor microphone matter."""
     here = recorded(logmel.shape[1], count)[..., None]
@@ -152,4 +154,4 @@ def evened(logmel: Tensor, count: Tensor) -> Tensor:
     mean = (logmel * here).sum(1, keepdim=True) / total
     apart = (logmel - mean) * here
     power = apart.square().sum((1, 2), keepdim=True) / (total * logmel.shape[2])
-    return apart / power.sqrt().clamp(min=DEVIATION)
+    return apart / power.sqrt().clamp(min=least)

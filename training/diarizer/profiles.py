@@ -33,7 +33,7 @@ class Profile:
     head: str = "powerset"
     speakers: int = 4  # in one sequence, at most
     overlap: int = 2  # at once, at most
-    voice: float = 0.1  # weight of telling voices apart, beside who speaks when
+    voice: float = 1.0  # weight of telling voices apart, beside who speaks when
     taught: float = 0.5  # share of the loss that a teacher has
     once: bool = False  # only the beginning of each recording
     augment: dict[str, Any] | None = field(default_factory=dict)  # what differs from Augment
@@ -80,7 +80,7 @@ def profile_of(config: Mapping[str, Any]) -> Profile:
 
 
 _LONG = Settings(
-    rate=1e-3, schedule="cosine", warmup=200, least=0.01, stop=0, score="-der", clip=5.0,
+    rate=1e-3, schedule="cosine", warmup=100, least=0.01, stop=0, score="-der", clip=5.0,
     precision="auto", ema=0.998,
 )  # fmt: skip
 
@@ -88,11 +88,11 @@ PROFILES = {
     # Two cores, the demo corpus, a few minutes.
     "demo": Profile(
         64, 2, 10, 1000, 8,
-        replace(_LONG, epochs=30, warmup=50, rate=2e-3, ema=0.99, precision="float32"),
+        replace(_LONG, epochs=100, warmup=50, rate=2e-3, ema=0.99, precision="float32"),
     ),
     "original": Profile(256, 4, 10, 1000, 2, replace(_LONG, epochs=30)),
-    "optimized": Profile(128, 3, 15, 500, 4, replace(_LONG, epochs=15)),
-    "ultra-fast": Profile(64, 2, 20, 300, 8, replace(_LONG, epochs=10), once=True),
+    "optimized": Profile(128, 3, 15, 500, 4, replace(_LONG, epochs=15, rate=1.5e-3)),
+    "ultra-fast": Profile(64, 2, 20, 300, 8, replace(_LONG, epochs=10, rate=2e-3), once=True),
 }  # fmt: skip
 
 

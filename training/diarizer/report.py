@@ -8,35 +8,36 @@ other diarizers that are installed and beside listening to nothing. Writes into 
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from training import report
-from training.data.index import Index
+from training.data.index import Index, load_index
 from training.diarizer import plots
-from training.diarizer.card import card
-from training.diarizer.evaluate import Recording, has_sound, measured, recordings
+from training.diarizer.calibrate import calibrated
+from training.diarizer.card import HEARD, card
+from training.diarizer.evaluate import found_in, has_sound, measured, recordings, windows_of
 from training.diarizer.infer import Listener
 from training.diarizer.peers import absent, peers
 from training.diarizer.sizes import sizes
 from training.diarizer.summary import Summary, save, summary
 from training.diarizer.systems import System
 from training.diarizer.table import table
-from training.diarizer.train import Trained, indexes_of
+from training.diarizer.train import Trained
 from training.engine.torch_export import TOLD, Ports, export
-from training.history import LOSS, RATE, Panel
+from training.history import RATE, Panel
 from training.report import Report
 from training.run import say
 from training.runs import CARD
 
 OURS = "melmill"
-HEARD = "-heard"  # of a recipe whose test split stands, with its sound, beside it
 SHOWN = 3  # recordings of which there is a timeline
 PANELS = (
-    LOSS, Panel("der", "error rate (DER, frames)"), Panel("voice", "telling voices apart"), RATE
+    Panel("speech", "loss: who speaks"), Panel("der", "error rate (DER, frames)"),
+    Panel("voice", "loss: whose voice"), RATE,
 )  # fmt: skip
 
 
@@ -45,32 +46,44 @@ def whole(run: Trained, artifacts: Path) -> str:
 
     def made() -> str:
         names = run.facts["config"]["recipes"]
-        _measured([run], with_sound(artifacts, names))
+        _measured([run], names, artifacts)
         return redrawn(run.folder)
 
     return report.whole(run.folder, made, redrawn)
 
 
-def with_sound(artifacts: Path, names: Sequence[str]) -> list[Index]:
-    """The indexes of recipes; of those that stand, with their sound, beside them, that one."""
-    beside = [f"{name}{HEARD}" for name in names]
-    found = [b if (artifacts / b / "index.json").exists() else n
-             for n, b in zip(names, beside, strict=True)]  # fmt: skip
-    return indexes_of(artifacts, found)
+def with_sound(index: Index) -> Index:
+    """The recipe of the same test recordings, with their sound, where it stands beside this one."""
+    folder = index.folder.with_name(f"{index.name}{HEARD}")
+    if not (folder / "index.json").exists():
+        return index
+    found = load_index(folder)
+    if windows_of(found) == windows_of(index):
+        return found
+    say(f"{folder}: not what {index.name} is tested with; measured without sound")
+    return index
 
 
 def evaluation(runs: Sequence[Trained], on: Sequence[str], artifacts: Path) -> str:
     """Runs beside each other and the others on each recipe; of several runs, also what they cost
     beside each other."""
     names = on or list(dict.fromkeys(n for run in runs for n in run.facts["config"]["recipes"]))
-    told = _measured(runs, with_sound(artifacts, names))
+    told = _measured(runs, names, artifacts)
     for run in runs:
         redrawn(run.folder)
     text = "\n".join(table(one) for one in told)
     return text if len(runs) == 1 else text + "\n" + sizes(runs, told)
 
 
-def _measured(runs: Sequence[Trained], indexes: Sequence[Index]) -> list[Summary]:
+def _measured(
+    runs: Sequence[Trained], recipes: Sequence[str], artifacts: Path
+) -> list[Summary]:  # fmt: skip
+    """A summary a recipe, of the first run; each run has its own in its folder."""
+    runs = [calibrated(run, artifacts) for run in runs]
+    plain = [load_index(artifacts / name) for name in recipes]
+    for index, run in product(plain, runs):
+        report.warn(run.facts, run.folder.name, index)
+    indexes = list({index.folder: index for index in map(with_sound, plain)}.values())
     others: Mapping[str, System] = {}
     if any(map(has_sound, indexes)):
         others = peers()
@@ -79,17 +92,15 @@ def _measured(runs: Sequence[Trained], indexes: Sequence[Index]) -> list[Summary
     names = [OURS] if len(runs) == 1 else [run.folder.name for run in runs]
     found = []
     for index in indexes:
-        for run in runs:
-            report.warn(run.facts, run.folder.name, index)
         ours = {name: Listener(run) for name, run in zip(names, runs, strict=True)}
         rows = measured(ours, others, index)
         counts = {name: float(parameters(run)) for name, run in zip(names, runs, strict=True)}
         counts |= {name: system.parameters for name, system in others.items()}
-        told = summary(rows, recipe=index.name, ours=names[0], parameters=counts)
-        for run, listener in zip(runs, ours.values(), strict=True):
-            save(rows, told, run.folder)
+        told = [summary(rows, recipe=index.name, ours=n, parameters=counts) for n in names]
+        for run, one, listener in zip(runs, told, ours.values(), strict=True):
+            save(rows, one, run.folder)
             _timelines(listener, index, run.folder)
-        found.append(told)
+        found.append(told[0])
     return found
 
 
@@ -103,15 +114,10 @@ def _timelines(listener: Listener, index: Index, folder: Path) -> None:
     for number, one in enumerate(recordings(index)):
         if number == SHOWN:
             return
-        found = _found(listener, one, has_sound(index))
+        found = found_in(one, listener, has_sound(index))
         path = folder / f"timeline-{index.name}-{one.name}.png"
         title = f"{index.name} {one.name}"
         plots.timeline({"truth": one.truth, "found": found}, one.seconds, title, path)
-
-
-def _found(listener: Listener, one: Recording, sound: bool) -> Any:
-    account = listener.account([one.wave()]) if sound else listener.account_of_frames(one.frames())
-    return account.turns
 
 
 def _pictures(one: Summary, folder: Path) -> None:
@@ -129,14 +135,15 @@ class Sounded(nn.Module):
         super().__init__()
         self.logmel, self.net, self.shorter = listener.logmel, listener.net, listener.frame
         self.each = listener.profile.shorter
-        self.head = listener.profile.head
+        self.head, self.hop = listener.profile.head, listener.logmel.hop
         self.register_buffer("table", listener.profile.sets.table())
 
     def forward(self, wave: Tensor) -> Tensor:
         """(batch, samples) -> (batch, frames, speakers): how likely each speaks."""
         short = -wave.shape[1] % self.shorter
         logmel = self.logmel(nn.functional.pad(wave, (0, short)))
-        count = torch.full((wave.shape[0],), logmel.shape[1], device=wave.device)
+        heard = (wave.shape[1] + self.hop - 1) // self.hop
+        count = torch.full((wave.shape[0],), heard, device=wave.device)
         answers, _ = self.net(logmel, count)
         return answers.sigmoid() if self.head == "pit-bce" else answers.softmax(-1) @ self.table
 

@@ -9,6 +9,7 @@ with the very next batch. Writes nothing.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +34,11 @@ class Row:
 def hop(index: Index) -> int:
     """Samples from one stored frame to the next."""
     return int(index.recipe["features"]["logmel"]["hop"])
+
+
+def heard(index: Index) -> dict[str, Any]:
+    """How sound becomes what a net is given."""
+    return {"audio": dict(index.recipe["audio"]), "feature": index.recipe["features"]["logmel"]}
 
 
 def rows(index: Index, split: str, *, first: bool = False) -> list[Row]:

@@ -1,7 +1,7 @@
 """What a smaller diarizer costs less, and how much of the quality is left.
 
-Reads: runs' metrics and what they cost. Writes nothing. Does: lays
-the runs side by side; the first one named is what the others are held against.
+Reads: runs' metrics and what they cost. Writes nothing. Does: lays the runs side by side; the first
+one named is what the others are held against.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from training import durable
+from training.diarizer.card import frame_of
 from training.diarizer.summary import Summary
 from training.diarizer.train import COST, Trained
 from training.run import read_metrics
@@ -48,11 +49,13 @@ def _row(run: Trained, first: Trained, one: Summary) -> list[str]:
     epoch, slow = epoch_seconds(run.folder), epoch_seconds(first.folder)
     path = run.folder / COST
     cost: dict[str, Any] = durable.read_json(path) if path.exists() else {}
-    profile = run.profile
+    profile, frame = run.profile, frame_of(run.facts["config"])
+    wrong, least = own["der"]["mean"], base["der"]["mean"]  # none, where nobody speaks
+    left = None if wrong is None or least >= 1 else 100 * (1 - wrong) / (1 - least)
     return [
-        run.folder.name, f"{profile.width}x{profile.blocks}", f"{10 * profile.shorter} ms",
-        scaled(own["parameters"]), number(100 * own["der"]["mean"], 1),
-        number(100 * (1 - own["der"]["mean"]) / max(1 - base["der"]["mean"], 1e-9), 1),
+        run.folder.name, f"{profile.width}x{profile.blocks}", f"{1000 * frame:.0f} ms",
+        scaled(own["parameters"]), number(None if wrong is None else 100 * wrong, 1),
+        number(left, 1),
         number(epoch, 1), f"{_times(slow, epoch)}, {_times(base['rtf'], own['rtf'])}",
         number(cost["peak"] / 1e9 if cost else None, 2),
         number(cost["start"] if cost else None, 1), number(own["rtf"], 4),

@@ -30,11 +30,11 @@ class System:
 
 def asked(
     name: str, system: Callable[[Wave], list[Turn]], wave: Wave, truth: Sequence[Turn],
-    recording: str,
+    recording: str, rate: int = RATE,
 ) -> Scored:  # fmt: skip
-    """Of one recording at RATE. The time is that of this process's cores, so that a busy machine
-    tells the same."""
+    """Of one recording at so many Hz. The time is that of this process's cores, so that a busy
+    machine tells the same."""
     begin = time.process_time()
     found = system(wave)
     spent = time.process_time() - begin
-    return score(recording, name, truth, found, len(wave) / RATE, spent)
+    return score(recording, name, truth, found, len(wave) / rate, spent)

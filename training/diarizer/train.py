@@ -24,7 +24,7 @@ from training.diarizer.augment import Augment
 from training.diarizer.loss import Objective
 from training.diarizer.net import Diarizer
 from training.diarizer.profiles import Profile, profile_of
-from training.diarizer.sequences import Sequences, check, voices
+from training.diarizer.sequences import Sequences, check, heard, voices
 from training.diarizer.validation import Validation
 from training.engine import torch_fit as engine
 from training.engine.checkpoint import HASH, Checkpoints, load, weights
@@ -37,6 +37,7 @@ from training.runs import named
 MODEL = "diarizer"
 DECAY = 0.01  # AdamW's
 COST = "cost.json"
+VOICES = "voices.json"
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Trained:
     net: Diarizer
     profile: Profile
     facts: dict[str, Any]
+    alike: float | None = None  # cosine above which two voices are one person's; None: not found
 
 
 def make_net(profile: Profile, mels: int, known: int = 0) -> Diarizer:
@@ -63,7 +65,14 @@ def trained(folder: Path) -> Trained:
     net = make_net(profile, config["heard"]["feature"]["mels"], config["known"])
     net.load_state_dict(tensors(weights(load(Checkpoints(folder).best())["learner"])))
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Trained(folder, net.eval().to(device), profile, facts)
+    return Trained(folder, net.eval().to(device), profile, facts, _alike(folder))
+
+
+def _alike(folder: Path) -> float | None:
+    """As it was found for these very weights."""
+    path = folder / VOICES
+    told = durable.read_json(path) if path.exists() else {}
+    return float(told["alike"]) if told.get("checkpoint") == best_hash(folder) else None
 
 
 def configuration(
@@ -74,25 +83,27 @@ def configuration(
         raise Changed("no recipe", "RECIPE", "names or .toml files")
     indexes = indexes_of(artifacts, recipes)
     config = {
-        **profile.config(), "recipes": list(recipes), "heard": _heard(indexes),
+        **profile.config(), "recipes": list(recipes), "heard": _heard(indexes, profile),
         "known": len(voices(indexes)) if profile.voice else 0,
     }  # fmt: skip
     for key, run in (("init", init), ("teacher", teacher)):
         if run:
             folder = named(artifacts, run, MODEL)
             _check_alike(folder, config, key)
-            config[key] = {"run": folder.name, "checkpoint": _hash(folder)}
+            config[key] = {"run": folder.name, "checkpoint": best_hash(folder)}
     return config
 
 
-def _heard(indexes: Sequence[Index]) -> dict[str, Any]:
+def _heard(indexes: Sequence[Index], profile: Profile) -> dict[str, Any]:
     """How sound becomes what the net is given: the same in all recipes."""
     found = []
     for index in indexes:
         check(index)
-        found.append(
-            {"audio": dict(index.recipe["audio"]), "feature": index.recipe["features"]["logmel"]}
-        )
+        columns = int(index.recipe["labels"]["speakers"])
+        if columns != profile.speakers:
+            what = "a recipe for another number of speakers"
+            raise Changed(what, index.folder, f"labels.speakers = {profile.speakers}", columns)
+        found.append(heard(index))
     for index, one in zip(indexes, found, strict=True):
         if one != found[0]:
             raise Changed("recipes that hear otherwise", index.folder, found[0], one)
@@ -112,7 +123,7 @@ def _check_alike(folder: Path, config: Mapping[str, Any], key: str) -> None:
             )  # fmt: skip
 
 
-def _hash(folder: Path) -> str:
+def best_hash(folder: Path) -> str:
     return Checkpoints(folder).best().read_bytes()[-HASH:].hex()
 
 
@@ -143,7 +154,8 @@ def train(
             _begin_from(parts[0], _same(artifacts, config["init"]).net)
         start = time.monotonic() - began
         result = engine.fit(*parts, run, settings, ranks)
-        noted(run.folder, start)
+        if result.speed:  # something was learnt
+            noted(run.folder, start)
         return run.folder, result
 
 
@@ -183,7 +195,7 @@ def _nothing(net: nn.Module) -> Mapping[str, float]:
 def _same(artifacts: Path, told: Mapping[str, str]) -> Trained:
     """The run that was named when this one began, if it still is what it was."""
     folder = named(artifacts, told["run"], MODEL)
-    if _hash(folder) != told["checkpoint"]:
+    if best_hash(folder) != told["checkpoint"]:
         raise Changed("the run learnt from has learnt more since", folder, do="name a new RUN=")
     return trained(folder)
 

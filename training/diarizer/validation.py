@@ -54,7 +54,7 @@ class Validation:
                 errors, spoken = frame_errors(true[:end].cpu().numpy(), decided(one[:end]))
                 wrong, speech = wrong + errors, speech + spoken
         count = sum(len(batch["frames"]) for batch in self.batches)
-        return {"loss": losses / count, "der": wrong / max(speech, 1.0)}
+        return {"speech": losses / count, "der": wrong / max(speech, 1.0)}
 
 
 def frame_errors(truth: np.ndarray, said: np.ndarray) -> tuple[float, float]:
