@@ -42,3 +42,11 @@ def denoising_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests import denoising  # needs torch
 
     return denoising.build(tmp_path_factory.mktemp("denoising"))
+
+
+@pytest.fixture(scope="session")
+def diarizer_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shards of small conversations and recordings, for tests of the diarizer: to be read only."""
+    from tests import diarizing  # needs torch
+
+    return diarizing.build(tmp_path_factory.mktemp("diarizing"))

@@ -56,7 +56,7 @@ def _workers(rank: int, ports: list[int]) -> dict[str, str]:
 
 
 # An optimizer of torch needs torch._dynamo.
-TORCH = Kind(_server("torch._dynamo", "tests.toy", "tests.denoising"), _torchrun)
+TORCH = Kind(_server("torch._dynamo", "tests.toy", "tests.denoising", "tests.diarizing"), _torchrun)
 KERAS = Kind(_server("tests.toy_keras", "tests.classifying"), _workers)
 
 
