@@ -19,7 +19,7 @@ from training.diarizer.profiles import PROFILES, chosen
 from training.diarizer.train import MODEL, Trained, configuration, train, trained
 from training.engine.torch_ranks import joined
 from training.errors import Changed
-from training.options import of_model, of_runs, of_training, option
+from training.options import of_model, of_runs, of_training, option, yes_no
 from training.run import main, read_config, say
 from training.runs import last_opened, named
 
@@ -36,6 +36,7 @@ def cli() -> None:
     "Names or .toml files, separated by commas: several make one model for all.",
 )
 @option("--head", envvar="HEAD", default="", help="powerset or pit-bce.")
+@yes_no("--augment/--no-augment", envvar="AUGMENT", default=True, help="Sequences changed anew.")
 @of_training
 @option("--init", envvar="INIT", default="", help="A run whose weights to start from.")
 @option("--teacher", envvar="TEACHER", default="", help="A run whose answers to learn from too.")
