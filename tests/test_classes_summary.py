@@ -59,6 +59,15 @@ def test_recordings_are_scored_where_they_have_several_clips() -> None:
     assert told()["systems"]["b7"]["recordings"] is None
 
 
+def test_the_recording_with_most_clips_is_counted() -> None:
+    data = {"labels": np.array([0, 1, 1, 0]), "groups": np.arange(4)}
+    systems = {"b7": np.full((4, 2), 0.5)}
+    for sources, largest in ((None, None), ("abcd", 1), ("abbb", 3)):
+        more = {"sources": np.array(list(sources))} if sources else {}
+        found = summary(data | more, systems, ["x", "y"], recipe="r", ours="b7")
+        assert found["largest"] == largest
+
+
 def test_a_file_of_it_is_whole_and_comes_back_as_it_was(tmp_path: Path) -> None:
     one = told(clips=2, folds=2)
     path = save(one, tmp_path)

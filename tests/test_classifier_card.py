@@ -119,3 +119,11 @@ def test_it_is_written_where_there_is_no_tensorflow() -> None:
 
 def test_versions_and_day() -> None:
     carded.assert_versions_and_day(card, FACTS)
+
+
+def test_one_recording_that_is_most_of_the_test_is_told() -> None:
+    one = told()
+    assert "of one recording" not in limits({**one, "largest": 6})
+    assert "of one recording" not in limits(one)  # of an older evaluation, which does not tell
+    said = "- mine: 7 of the 12 test clips are of one recording: its numbers say how it does on"
+    assert said in limits({**one, "largest": 7})

@@ -154,7 +154,12 @@ def test_all_are_trained_one_after_the_other_then_measured_together(
     assert [one["variant"] for one in configs] == ["raw", ""] * 3
     out, err = capsys.readouterr()
     assert out == "the table\n"
-    assert err.splitlines() == [f"{where / name}: done" for name in SIX]
+    told = (f"fold {k} of 3" for k in (1, 1, 2, 2, 3, 3))
+    assert err.splitlines() == [
+        line
+        for number, (name, fold) in enumerate(zip(SIX, told, strict=True))
+        for line in (f"{number + 1} of 6: {fold}: {name}", f"{where / name}: done")
+    ]
 
 
 def test_a_run_of_its_own_is_measured_as_one(tmp_path: Path) -> None:
@@ -208,7 +213,7 @@ def test_the_same_again_trains_nothing_and_tells_all(
 @pytest.mark.parametrize("stopped", range(6))
 @pytest.mark.parametrize("way", ["begin", "resume"])
 def test_an_interrupted_course_goes_on_with_the_runs_that_are_missing(
-    tmp_path: Path, stopped: int, way: str
+    tmp_path: Path, stopped: int, way: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kind = Toy(stop=SIX[stopped])
     with pytest.raises(Interrupted):
@@ -218,11 +223,15 @@ def test_an_interrupted_course_goes_on_with_the_runs_that_are_missing(
     ends = ["finished"] * stopped + ["unfinished"]
     assert states(tmp_path) == dict(zip(SIX, ends, strict=False))
     kind = Toy()
+    capsys.readouterr()
     if way == "begin":
         begin(kind, tmp_path, of(3))
     else:
         resume(kind, tmp_path, SIX[stopped])
     assert kind.trained == SIX[stopped:]
+    assert kind.cleared[-1] == 6 - stopped
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == len(set(said))  # nothing twice
     where = tmp_path / "runs" / "toy"
     assert kind.measured == [[Set("a", tuple(where / f"a-{k}of3" for k in (1, 2, 3)))]]
     assert kind.drawn == SIX

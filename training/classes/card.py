@@ -125,6 +125,12 @@ def _few(one: Summary, known: Mapping[str, Facts]) -> list[str]:
     lines = []
     if one["groups"] < FEW:
         lines.append(f"measured on {one['groups']} groups only: its intervals are rough.")
+    largest = one.get("largest") or 0  # not told by older evaluations
+    if largest > one["examples"] / 2:
+        lines.append(
+            f"{largest} of the {one['examples']} test clips are of one recording: its numbers say "
+            "how it does on that one before all else."
+        )
     if small:
         lines.append(
             f"{len(small)} of {len(known)} classes have fewer than {SMALL} test clips: one clip "

@@ -78,20 +78,35 @@ def _trained(
     return folder
 
 
-def _all(kind: Kind, root: Path, plan: Sequence[Planned], name: str) -> None:
-    """One after the other; those that are finished are passed over."""
+def _all(
+    kind: Kind, root: Path, plan: Sequence[Planned], name: str, done: Path | None = None
+) -> None:
+    """One after the other; those that are finished are passed over, `done` without a word."""
     folders, main = [], []
-    for one in plan:
-        folder = _trained(kind, root, one.config, f"{name}{one.end}")
-        if folder is None:
-            raise Changed("several runs are trained by one process", "TF_CONFIG", "none")
+    for number, one in enumerate(plan):
+        folder = root / "runs" / kind.model / f"{name}{one.end}"
+        if folder != done:
+            _one(kind, plan, number, folder)
         folders.append(folder)
         main += [folder] if one.told else []
-        keras.backend.clear_session()
     told = report.evaluation(kind, [Set(name, tuple(main))], root)
     for folder in folders:
         report.redrawn(kind, folder)  # its card, which says that nothing is left to do
     print(told)
+
+
+def _one(
+    kind: Kind, plan: Sequence[Planned], number: int, folder: Path, checkpoint: int = -1
+) -> None:
+    """`2 of 20: features only, fold 1 of 5: mine-features-1of5`, and its training."""
+    one = plan[number]
+    fold = one.config["fold"]
+    what = [one.words] if one.words else []
+    what += [f"fold {fold[0]} of {fold[1]}"] if fold else []
+    say(": ".join([f"{number + 1} of {len(plan)}", ", ".join(what) or kind.model, folder.name]))
+    if _trained(kind, folder.parents[2], one.config, folder.name, checkpoint) is None:
+        raise Changed("several runs are trained by one process", "TF_CONFIG", "none")
+    keras.backend.clear_session()
 
 
 def resumed(kind: Kind, folder: Path, checkpoint: int = -1) -> None:
@@ -101,6 +116,6 @@ def resumed(kind: Kind, folder: Path, checkpoint: int = -1) -> None:
     if len(plan) == 1:
         _alone(kind, root, config, folder.name, checkpoint)
         return
-    _trained(kind, root, config, folder.name, checkpoint)
-    own = next(one for one in plan if one.config == config)
-    _all(kind, root, plan, folder.name.removesuffix(own.end))
+    own = next(number for number, one in enumerate(plan) if one.config == config)
+    _one(kind, plan, own, folder, checkpoint)
+    _all(kind, root, plan, folder.name.removesuffix(plan[own].end), folder)

@@ -27,6 +27,7 @@ class Planned(NamedTuple):
     end: str  # what is added to the training's name
     config: Config
     told: bool = True  # whether it is what the training is about, or only compared with it
+    words: str = ""  # what it is, where that says more than its fold
 
 
 @dataclass(frozen=True)

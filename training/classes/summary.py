@@ -53,6 +53,7 @@ def summary(
         "ours": ours,
         "examples": len(labels),
         "groups": len(np.unique(groups)),
+        "largest": _largest(data),
         "classes": list(classes),
         "systems": told,
         "ahead": {
@@ -94,6 +95,13 @@ def save(told: Summary, folder: Path) -> Path:
     path = folder / f"evaluation-{told['recipe']}.json"
     durable.write_json(path, told)
     return path
+
+
+def _largest(data: Mapping[str, np.ndarray]) -> int | None:
+    """How many of the examples are of the recording that has most of them."""
+    if "sources" not in data:
+        return None
+    return int(np.unique(data["sources"], return_counts=True)[1].max())
 
 
 def _recordings(

@@ -23,6 +23,7 @@ from training.engine.keras_ranks import Ranks, joined, replicas
 from training.engine.keras_train import Config, Trained, Work, adamw
 from training.facts import called
 from training.hybrid import MODEL, views
+from training.hybrid.ablation import WORDS
 from training.hybrid.loss import Objective
 from training.hybrid.net import answering, make_net
 from training.hybrid.profiles import VARIANTS, Profile, profile_of
@@ -59,6 +60,7 @@ def variants(config: Config, fold: Fold) -> list[Planned]:
             of_fold(end, fold),
             {**config, "variant": name, "fold": list(fold) if fold else None},
             not name,
+            WORDS[name],
         )
         for name, end in zip(names, ends, strict=True)
     ]
