@@ -27,6 +27,11 @@ ASKED += PROFILE ARCH EPOCHS BUDGET SEED RUN INIT CHECKPOINT ON LIMIT DNSMOS IN 
 ASKED += BACKBONE WEIGHTS TEACHER FOLDS AUGMENT TOP JSON NET ABLATION HEAD SPEAKERS
 $(foreach v,$(ASKED),$(if $(filter undefined,$(origin $(v))),,$(eval override $(v) := $$(value $(v)))))
 export $(ASKED)
+# A misspelt one would be ignored. What goes to other programs (GPU numbers, threads) may be named.
+UNKNOWN = $(foreach v,$(.VARIABLES),$(if $(findstring command,$(origin $v)),$(filter-out $(KNOWN),$v)))
+KNOWN := $(ASKED) VENV PYTHON GPU SHELL MAKE% .% CUDA% TF_% PIP_% OMP_% LD_% %_THREADS MELMILL_FAULT
+$(if $(strip $(UNKNOWN)),$(error no such variable: $(strip $(UNKNOWN)). Known are: \
+$(sort $(ASKED) VENV PYTHON GPU); set others before make))
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile

@@ -137,6 +137,21 @@ def test_a_folder_with_every_bad_character(checkout: Path, tmp_path: Path) -> No
     assert not (checkout / "pwn").exists()
 
 
+def test_a_misspelt_variable_is_refused(checkout: Path) -> None:
+    """Of those on the command line; what other programs read may be said there too."""
+    for told in ("EPOCH=2", "VIEWS=0", "Data=$(shell touch pwn)", "STAGE=x"):
+        done = make(checkout, "-n", "scan", told)
+        assert (done.returncode, done.stdout) == (2, ""), told
+        said = f"no such variable: {told.partition('=')[0]}. Known are: ABLATION ARCH ARTIFACTS"
+        assert said in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    fine = ("GPU=1", "PYTHON=python3", "SHELL=/bin/sh", "CUDA_VISIBLE_DEVICES=0", "JOBS=2",
+            "OMP_NUM_THREADS=1", "EPOCHS=$(touch pwn)")  # fmt: skip
+    done = make(checkout, "-n", "-j2", "scan", *fine, env={"EPOCH": "2"})
+    assert done.returncode == 0, done.stderr
+    assert not (checkout / "pwn").exists()
+
+
 def test_every_stage_waits_for_the_one_before(checkout: Path) -> None:
     """The dry run names the stages in their order."""
     for target, stages in {
