@@ -52,9 +52,9 @@ def whole(run: Trained, artifacts: Path) -> str:
     return report.whole(run.folder, made, redrawn)
 
 
-def with_sound(index: Index) -> Index:
+def with_sound(index: Index, artifacts: Path) -> Index:
     """The recipe of the same test recordings, with their sound, where it stands beside this one."""
-    folder = index.folder.with_name(f"{index.name}{HEARD}")
+    folder = artifacts / f"{index.name}{HEARD}"
     if not (folder / "index.json").exists():
         return index
     found = load_index(folder)
@@ -83,7 +83,8 @@ def _measured(
     plain = [load_index(artifacts / name) for name in recipes]
     for index, run in product(plain, runs):
         report.warn(run.facts, run.folder.name, index)
-    indexes = list({index.folder: index for index in map(with_sound, plain)}.values())
+    heard = [with_sound(index, artifacts) for index in plain]
+    indexes = list({index.name: index for index in heard}.values())
     others: Mapping[str, System] = {}
     if any(map(has_sound, indexes)):
         others = peers()
