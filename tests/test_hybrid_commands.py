@@ -26,11 +26,11 @@ from tests.here import fresh  # noqa: E402
 from tests.hybrids import BARE, MUTE, NAME, NUMBERS, SAMPLES  # noqa: E402
 from tests.obeyed import learnt, names  # noqa: E402
 from training import report as of_runs  # noqa: E402
-from training.classes import course, report  # noqa: E402
+from training.classes import commands, course, report  # noqa: E402
 from training.classes.parts import parts  # noqa: E402
 from training.data.index import SPLITS, Index, load_index  # noqa: E402
 from training.data.tf_data import narrow  # noqa: E402
-from training.durable import read_json  # noqa: E402
+from training.durable import read_json, write_json  # noqa: E402
 from training.engine import keras_ranks  # noqa: E402
 from training.engine.checkpoint import Checkpoints  # noqa: E402
 from training.graph import compared  # noqa: E402
@@ -277,8 +277,9 @@ def test_every_variable_reaches_the_configuration(
         ({"PROFILE": "bset"}, 2, "PROFILE: no such profile; expected demo or best or classic; got"),
         ({"NET": "resnet"}, 2, "NET: unknown value; expected hybrid or hybrid-small; got resnet"),
         ({"MAX_RAM": "junk"}, 2, "MAX_RAM: no size; expected such as 15GB or 800MB; got junk"),
-        ({"MAX_RAM": "1MB"}, 2, "MAX_RAM: does not fit; expected .*; got .*. Allow more, or"),
-        ({"ABLATION": "maybe"}, 2, "'ABLATION'.*'maybe' is not a valid boolean"),
+        ({"MAX_RAM": "1MB"}, 2, "MAX_RAM: does not fit; expected .* GB; got 1 MB. Allow more, or"),
+        ({"MAX_RAM": "1"}, 2, "MAX_RAM: does not fit; expected .* GB; got 1 bytes. Allow more, or"),
+        ({"ABLATION": "maybe"}, 2, "'ABLATION'.*'maybe' is not a valid boolean: say yes or no"),
         ({"AUGMENT": "maybe"}, 2, "'AUGMENT'.*'maybe' is not a valid boolean"),
         ({"EPOCHS": "0"}, 2, "'EPOCHS'.* 0 is not in the range"),
         ({"FOLDS": "1"}, 2, "FOLDS: one fold leaves nothing to learn from; expected 2 or more"),
@@ -341,6 +342,51 @@ def test_a_training_that_was_stopped_goes_on_with_the_others(
     assert {name.split("/")[1] for name in written} == {"a"}
     assert trainings.told(folder(artifacts, "a")) == trainings.told(folder(made[0], "a"))
     assert all((folder(artifacts, name) / "MODEL.md").exists() for name in ("a", "a-unmixed"))
+
+
+@pytest.mark.parametrize("name", ["a", "hybrid/a"])
+def test_a_name_that_only_its_parts_have_is_gone_on_with(
+    artifacts: Path, measured: list[str], name: str
+) -> None:
+    """Interrupted in its first run, as it were: the others are there, and pass without a step."""
+    shutil.rmtree(folder(artifacts, "a"))
+    where = folder(artifacts, "a-raw")
+    state = json.loads((where / "state.json").read_text())
+    write_json(where / "state.json", {"state": "unfinished", "opened": state["opened"]})
+    one = told("resume", artifacts, RUN=name)
+    assert (one.code, one.out) == (0, "measured\n"), one.err
+    first, *lines = one.err.splitlines()
+    assert first == f"going on with {where}"
+    starts = [line for line in lines if re.match(r"\d of 4: ", line)]
+    assert starts == [
+        "1 of 4: raw only: a-raw", "2 of 4: features only: a-features", "3 of 4: fused: a-unmixed",
+        "4 of 4: fused, mixed: a",
+    ]  # fmt: skip
+    assert len([line for line in lines if line.startswith(f"{where}: ")]) == 2  # nothing twice
+    assert f"{folder(artifacts, 'a')}: begins" in lines
+    assert "0 examples/s" not in one.err
+    assert read_state(folder(artifacts, "a"))["state"] == "finished"
+    again = told("resume", artifacts, RUN=f"{name}b")
+    assert "no such run; expected one of" in again.err
+    obeyed.assert_one_line(
+        told("resume", artifacts, RUN="f", CHECKPOINT="10"), 1,
+        "a checkpoint of several runs; expected one of hybrid/f-1of2, hybrid/f-2of2; got f",
+    )  # fmt: skip
+
+
+def test_what_is_refused_is_refused_before_tensorflow_is_there(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (script, commands):
+        monkeypatch.setattr(module, "tensorflow", lambda: pytest.fail("it is imported"))
+    for command, more, said in (
+        ("classify", {"RUN": "a", "IN": "/none"}, "/none: no such file or folder. Look at IN="),
+        ("train", {"RUN": "../x"}, "not a name for a run; got '../x'. "),
+        ("train", {"RUN": "a", "EPOCHS": "3"}, "config.settings.epochs = 1; got 3"),
+        ("train", {"RUN": "f", "FOLDS": "2", "AUGMENT": "no", "SEED": "3", "ABLATION": "no"},
+         "f-1of2: the run began otherwise; expected config.settings.seed = 0; got 3"),
+    ):  # fmt: skip
+        obeyed.assert_one_line(told(command, made[0], **more), 1 if command[0] == "c" else 2, said)
 
 
 # ---- evaluate ----------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ import soundfile
 
 from pipeline import cookbook
 from tests import recorded, tagging
-from training import folders
+from training import durable, folders
 from training.errors import RunError
 from training.tagger.tag import BATCH, Asked, Cut, tag_path, tagged
 
@@ -519,3 +519,19 @@ def test_patches_of_a_track_are_those_of_the_shards(shards: Path) -> None:
         assert sorted(patches) == [cut.samples * k for k in range(len(got))], path
         expected = np.stack([patches[start] for start in sorted(patches)])
         assert np.abs(np.stack(got) - expected).max() < 1e-3, path
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [("ENOSPC", "Free some space"), ("EFBIG", "Allow larger files"), ("EIO", "Mend the disk")],
+)
+def test_a_taggram_that_cannot_be_written_says_to_tag_again(
+    code: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no training, to be resumed; nothing half-written stays."""
+    monkeypatch.setattr(durable, "_fault_counts", {})
+    monkeypatch.setenv("MELMILL_FAULT", f"write:1:{code}")
+    path = put(tmp_path / "a.wav", ("hum", 3))
+    with pytest.raises(RunError, match=rf"{said}.*, then give the command again$"):
+        told(path, tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())

@@ -61,7 +61,7 @@ def _use(name: str, exports: Facts | None) -> str:
         "## Use\n\n"
         f"    make classify RUN={name} IN=sound.wav\n\n"
         "takes a file or a folder, of any rate and number of channels, and prints the likeliest "
-        "classes of each file and each second."
+        "classes of each file, and the first one of each span of seconds."
     )
     return f"{text}\n\n{files(name, exports)}"
 
