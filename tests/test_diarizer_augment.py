@@ -13,9 +13,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from training.diarizer.augment import Augment, backwards, warped  # noqa: E402
+from training.diarizer.augment import Augment, backwards, tones, warped  # noqa: E402
 
-OFF = Augment(warp=0.0, flip=0.0, bands=0, times=0, part=1.0)
+OFF = Augment(warp=0.0, flip=0.0, bands=0, times=0, tone=0.0, part=1.0)
 MELS = 20
 
 
@@ -206,8 +206,28 @@ def test_so_often(times: int) -> None:
 def test_what_is_masked_or_turned_keeps_its_labels() -> None:
     """With band 0 left alone: no warp moves it, and what hides it is seen by its sameness."""
     for seed in range(40):
-        found = done(replace(Augment(), bands=0), batch_of(), seed)
+        found = done(replace(Augment(), bands=0, tone=0), batch_of(), seed)
         assert labels_fit(found)
         assert found["logmel"].shape[:2] == found["activity"].shape[:2]
         assert (found["frames"] >= 1).all()
         assert (found["frames"] <= found["logmel"].shape[1]).all()
+
+
+def test_each_stretch_of_speech_sounds_otherwise_and_silence_as_it_was() -> None:
+    rows = [(50, 0, 0), (70, 1, 0), (30, 1, 1), (60, 0, 0), (90, 1, 0)]
+    activity = torch.cat([torch.tensor([[a, b]]).repeat(n, 1) for n, a, b in rows])[None]
+    torch.manual_seed(0)
+    found = tones(activity.to(torch.uint8).repeat(200, 1, 1), 40)
+    at, curves = 0, []
+    for count, a, b in rows:
+        part = found[:, at : at + count]
+        assert torch.equal(part, part[:, :1].expand(part.shape))
+        assert bool((part == 0).all()) == (not a and not b)
+        curves.append(part[:, 0])
+        at += count
+    heard = torch.stack([curves[k] for k in (1, 2, 4)])
+    assert float(heard[..., [0, -1]].std()) == pytest.approx(1, abs=0.1)
+    assert (heard.diff(dim=-1)).abs().max() < 1.5  # smooth: knots lie 8 bands apart
+    alike = torch.corrcoef(heard[..., 0])  # nobody sounds the same a second time
+    assert alike[0, 2].abs() < 0.2
+    assert alike[0, 1].abs() < 0.2

@@ -8,9 +8,11 @@ step, so that a run stopped anywhere draws the same again.
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from training.engine.torch_learner import Batch
+
+KNOTS = 6  # of a curve over the bands
 
 
 @dataclass(frozen=True)
@@ -21,12 +23,15 @@ class Augment:
     flip: float = 0.5  # part of the batches that run backwards; who speaks stays as true
     bands: int = 6  # at most so many in a row are silenced,
     times: int = 2  # so often
+    tone: float = 0.7  # ln power, 3 dB: deviation of how each stretch of speech sounds
     part: float = 0.2  # least part of a sequence that is heard, cut out anywhere
 
     def __call__(self, batch: Batch) -> Batch:
         """Arrays of the batch's own are left as they are."""
         logmel, activity, count = batch["logmel"], batch["activity"], batch["frames"]
         logmel, activity, count = self._cut(logmel, activity, count)
+        if self.tone:
+            logmel = logmel + self.tone * tones(activity, logmel.shape[2])
         if self.warp:
             logmel = warped(logmel, 1 + self.warp * _even(len(logmel), logmel))
         if torch.rand(()) < self.flip:
@@ -56,6 +61,22 @@ class Augment:
         first = (torch.rand(batch, 1).to(logmel.device) * (mels - wide + 1)).floor()
         hidden = (place >= first) & (place < first + wide)
         return torch.where(hidden[:, None], logmel.mean(1, keepdim=True), logmel)
+
+
+def tones(activity: Tensor, mels: int) -> Tensor:
+    """(batch, frames, mels): of every stretch in which the same people speak, a smooth curve over
+    the bands with a deviation of 1; 0 where nobody speaks.
+
+    Else speakers are told apart by their microphones and rooms, as long as each was recorded in
+    one: that is easier than voices, and nothing where all sit in the same room.
+    """
+    batch, frames, _ = activity.shape
+    change = (activity[:, 1:] != activity[:, :-1]).any(-1).long()
+    stretch = nn.functional.pad(change.cumsum(1), (1, 0))
+    knots = torch.randn(batch, int(stretch.max()) + 1, KNOTS).to(activity.device)
+    curves = nn.functional.interpolate(knots, mels, mode="linear", align_corners=True)
+    found = curves.gather(1, stretch[..., None].expand(batch, frames, mels))
+    return found * (activity > 0).any(-1, keepdim=True)
 
 
 def _even(count: int, like: Tensor) -> Tensor:
