@@ -22,11 +22,11 @@ from training.diarizer import __main__ as script
 from training.diarizer import plots, report
 from training.diarizer.profiles import PROFILES, Profile
 
-OF = Script("diarizer", script.cli, {"RECIPE": ""}, own=True)
 RATE, HOP, SECONDS = 8000, 80, 8  # Hz; samples of a frame; of a conversation
 FRAMES = SECONDS * RATE // HOP
 SPLITS = ("train",) * 5 + ("valid",) * 2 + ("test",) * 3  # of speakers
 TALKS, HEARD, REAL = "tiny-talks", "tiny-talks-heard", "tiny-real"
+OF = Script("diarizer", script.cli, {"RECIPE": TALKS}, own=True)
 _TALKS = f"""\
 name = "{TALKS}"
 about = "conversations of chords"
@@ -93,6 +93,8 @@ TINY = replace(
     settings=replace(PROFILES["demo"].settings, epochs=2, warmup=3, ema=0.5),
 )  # fmt: skip
 STEPS = 3  # of an epoch of TALKS
+_PLACES = ((plots, "timeline"), (plots, "errors"), (shared, "history"))
+DRAW = {(room, name): getattr(room, name) for room, name in _PLACES}
 
 
 def chord(number: int, seconds: float, rate: int = 16000) -> np.ndarray:
@@ -154,15 +156,15 @@ def quick(*, drawn: bool = False, profile: Profile = TINY) -> Iterator[None]:
         patch.setitem(PROFILES, "demo", profile)
         patch.setattr(report, "peers", dict)
         patch.setattr(report, "absent", list)
-        if not drawn:
-            patch.setattr(plots, "timeline", _blank_timeline)
-            patch.setattr(plots, "errors", commanded.blank)
-            patch.setattr(shared, "history", commanded.blank)
+        for (room, name), draw in DRAW.items():
+            patch.setattr(room, name, draw if drawn else _blank)
         yield
 
 
-def _blank_timeline(rows: object, seconds: float, title: str, path: Path) -> None:
-    commanded.blank(rows, path)
+def _blank(*what: object, **more: object) -> None:
+    """In the place of what draws."""
+    (path,) = (one for one in what if isinstance(one, Path))
+    commanded.blank(what, path)
 
 
 def process(root: str, *, command: str = "train", fault: str = "", **variables: str) -> int:
