@@ -253,3 +253,18 @@ def test_long_values_are_told_by_their_begin(tmp_path: Path) -> None:
         begin(tmp_path, {"mean": list(range(1, 1001))})
     assert "config.mean = [0, 1, 2" in str(refused.value)
     assert len(str(refused.value)) < 400
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is always full")
+def test_results_that_go_to_a_full_disk_are_one_line() -> None:
+    code = (
+        "import sys; from training.run import main; sys.exit(main(lambda: print('x', flush=True)))"
+    )
+    with open("/dev/full", "w") as out:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=out, stderr=subprocess.PIPE, text=True, check=False
+        )
+    said = "[Errno 28] No space left on device. Free some space, then give the command again\n"
+    assert done.stderr.startswith(said)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 1

@@ -22,6 +22,7 @@ DO = {
     errno.ENOSPC: "free some space", errno.EDQUOT: "free some space",
     errno.EFBIG: "allow larger files (ulimit -f)",
 }  # fmt: skip
+AGAIN = ", then give the command again"
 
 _fault_counts: dict[str, int] = {}
 
@@ -95,8 +96,14 @@ def sync_folder(folder: Path) -> None:
 
 def write_error(path: Path, err: OSError) -> RunError:
     """What a person can do about a write that the system refused."""
-    do = DO.get(err.errno or 0, "mend the disk")
-    return RunError(f"cannot write: {err.strerror}", path, do=f"{do}, then give the command again")
+    do = what_to_do(err) or f"mend the disk{AGAIN}"
+    return RunError(f"cannot write: {err.strerror}", path, do=do)
+
+
+def what_to_do(err: OSError) -> str:
+    """About an error that says enough; "" about others."""
+    do = DO.get(err.errno or 0, "")
+    return f"{do}{AGAIN}" if do else ""
 
 
 def sweep(folder: Path) -> None:

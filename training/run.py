@@ -62,8 +62,8 @@ def _done(work: Callable[[], object]) -> int:
         return 2
     except BrokenPipeError:
         raise
-    except OSError as err:
-        say(str(err))
+    except OSError as err:  # what stdout goes to, say
+        say(str(RunError(str(err), do=durable.what_to_do(err))))
         return 1
     except (KeyboardInterrupt, click.Abort):  # click makes the one of the other
         say("interrupted")
