@@ -409,7 +409,7 @@ def test_weights_that_cannot_be_used_say_how_to_get_others(index: Index, tmp_pat
         train.best(folder)
     path = Checkpoints(folder).save(3, {"learner": {}}, best=True)
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(RunError, match=f"{path.name}: damaged.*Remove .* make train-classifier"):
+    with pytest.raises(RunError, match=f"{path.name}: damaged.*Remove .*make train-classifier"):
         train.best(folder)
 
 

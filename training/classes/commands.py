@@ -38,7 +38,7 @@ def added(cli: click.Group, model: str, kind: Told) -> None:
 
 def resume(kind: Told, folder: Path, checkpoint: str = "") -> None:
     """Go on with a run from its newest checkpoint, or from the one of a step; of several under one
-    name, with the others after it."""
+    name, with all of them."""
     step = checkpoint_step(checkpoint)
     tensorflow()
     from training.classes import course

@@ -79,14 +79,14 @@ def _trained(
 
 
 def _all(
-    kind: Kind, root: Path, plan: Sequence[Planned], name: str, done: Path | None = None
+    kind: Kind, root: Path, plan: Sequence[Planned], name: str, back: tuple[int, int] = (-1, -1)
 ) -> None:
-    """One after the other; those that are finished are passed over, `done` without a word."""
+    """One after the other; those that are finished are passed over. `back`: the number of one, and
+    the checkpoint that it goes back to."""
     folders, main = [], []
     for number, one in enumerate(plan):
         folder = root / "runs" / kind.model / f"{name}{one.end}"
-        if folder != done:
-            _one(kind, plan, number, folder)
+        _one(kind, plan, number, folder, back[1] if number == back[0] else -1)
         folders.append(folder)
         main += [folder] if one.told else []
     told = report.evaluation(kind, [Set(name, tuple(main))], root)
@@ -110,12 +110,12 @@ def _one(
 
 
 def resumed(kind: Kind, folder: Path, checkpoint: int = -1) -> None:
-    """Go on with a run; where it is one of several, with the others after it."""
+    """Go on with a run; where it is one of several, with all of them in their order, so that the
+    one they are about is worked on last."""
     root, config = folder.parents[2], read_config(folder)["config"]
     plan = kind.plan(config)
     if len(plan) == 1:
         _alone(kind, root, config, folder.name, checkpoint)
         return
     own = next(number for number, one in enumerate(plan) if one.config == config)
-    _one(kind, plan, own, folder, checkpoint)
-    _all(kind, root, plan, folder.name.removesuffix(plan[own].end), folder)
+    _all(kind, root, plan, folder.name.removesuffix(plan[own].end), (own, checkpoint))

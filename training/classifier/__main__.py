@@ -65,7 +65,7 @@ def train_command(
 
 
 def resume(folder: Path, checkpoint: str = "") -> None:
-    """Go on with a run; of a fold, with the others after it."""
+    """Go on with a run; of a fold, with all of them."""
     commands.resume(kind, folder, checkpoint)
 
 

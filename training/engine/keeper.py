@@ -125,8 +125,9 @@ class Keeper:
         if self.run:
             used = self.run.rewind(self.state.rows)
             self.before = max(self.state.seconds, used)
-            if tree and not self.run.finished:
-                say(f"{self.run.folder}: going on from step {self.state.step}")
+            if not self.run.finished:
+                how = f"going on from step {self.state.step}" if tree else "begins"
+                say(f"{self.run.folder}: {how}")
         return tree is not None
 
     def _found(self) -> dict[str, Any] | None:

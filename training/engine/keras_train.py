@@ -20,7 +20,7 @@ from training.engine.keras_learner import given
 from training.engine.keras_ranks import Ranks, joined, place
 from training.errors import Changed, Damaged
 from training.facts import called
-from training.run import Run, cores, opened, read_config, say
+from training.run import Run, cores, opened, read_config
 
 Config = Mapping[str, Any]
 # Trains to the end; the run is None on all processes but the first.
@@ -95,8 +95,6 @@ def train(
         if checkpoint >= 0:
             Checkpoints(run.folder).go_back(checkpoint)
             run.mark("unfinished")
-        if not run.finished and not Checkpoints(run.folder).all():
-            say(f"{run.folder}: begins")
         try:
             return run.folder, work(run, ranks)
         except (Changed, Damaged, DataError):  # its name stays free for what can be begun

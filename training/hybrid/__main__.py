@@ -67,7 +67,7 @@ def train_command(
 
 
 def resume(folder: Path, checkpoint: str = "") -> None:
-    """Go on with a run; where it is one of several, with the others after it."""
+    """Go on with a run; where it is one of several, with all of them."""
     commands.resume(kind, folder, checkpoint)
 
 
