@@ -1,33 +1,29 @@
 """Stage 3: a recipe's shards and their index.
 
-Reads: the corpus (manifest, packs, splits) and the recipe. Does: makes every shard whose receipt is
-missing, of another key, or damaged; nothing else. Writes: artifacts/<recipe>/*.h5, *.tfrecord and
-a receipt for each task, then index.json, which is the commit point; sweeps what it does not name.
+Reads: the corpus (manifest, packs, splits), labels and the recipe. Does: makes every shard whose
+receipt is missing, of another key, or damaged; nothing else. Writes: artifacts/<recipe>/*.h5,
+*.tfrecord and a receipt for each task, then index.json, which is the commit point; sweeps what it
+does not name.
 """
 
 import os
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import jobs, keys, schema, shards, tracks
+from pipeline import jobs, keys, labels, schema, shards, tracks
 from pipeline import plan as planning
 from pipeline.corpus import Corpus
 from pipeline.disk import guard, stamps, store
-from pipeline.dsp import statistics
 from pipeline.errors import MelmillError
-from pipeline.formats import tfrecord
+from pipeline.index import index as told
 from pipeline.items import Task
-from pipeline.layouts.splits import SPLITS
 from pipeline.plan import Plan
 from pipeline.progress import Progress
 from pipeline.recipe import Recipe
 from pipeline.shards import Job, Place, make_shard
-
-SCHEMA = 1
 
 
 @dataclass
@@ -50,18 +46,19 @@ def build(
     began = time.monotonic()
     folder = artifacts / recipe.name
     fingerprint = keys.fingerprint(recipe, corpus)
+    heard = labels.update(recipe, corpus, artifacts, count, hashes)
     index = current(folder, fingerprint, hashes)
     if index is not None:
         store.sweep(folder, _named(index))  # a run may have been killed while it swept
         kept = len(index["shards"]) + len(index["noise"])
         return Built(recipe.name, folder, index, kept=kept)
-    plan = planning.plan(recipe, corpus)
+    plan = planning.plan(recipe, corpus, labels.read(heard))
     built = Built(recipe.name, folder, {})
     noise_jobs = _noise_jobs(plan, folder)
     noise = _carry_out(noise_jobs, built, hashes, count, f"{recipe.name} noise")
     places = _places(noise_jobs, noise, folder)
     receipts = _carry_out(_jobs(plan, folder, places), built, hashes, count, recipe.name)
-    built.index = _index(plan, corpus, fingerprint, receipts, noise)
+    built.index = told(plan, corpus, fingerprint, receipts, noise)
     data = store.dump_json(store.seal(built.index), pretty=True)
     store.write_if_changed(folder / "index.json", data)
     store.sweep(folder, _named(built.index))
@@ -204,46 +201,3 @@ def _standing(job: Job, hashes: stamps.Hashes) -> tuple[dict[str, Any] | None, s
         receipt["files"] = told
         store.write_if_changed(path, store.dump_json(store.seal(receipt)))
     return receipt, lost
-
-
-def _index(
-    plan: Plan,
-    corpus: Corpus,
-    fingerprint: str,
-    receipts: Sequence[dict[str, Any]],
-    noise: Sequence[dict[str, Any]],
-) -> dict[str, Any]:
-    recipe = plan.recipe
-    described = schema.fields(recipe, max(len(plan.tags), 1))
-    noise_fields = tracks.fields(tracks.samples(recipe)) if recipe.mix else []
-    skipped = Counter(plan.skipped)
-    per_split = dict.fromkeys(SPLITS, 0)
-    for receipt in receipts:
-        skipped.update(receipt["skipped"])
-        per_split[receipt["split"]] += receipt["examples"]
-    return {
-        "schema": SCHEMA,
-        "name": recipe.name,
-        "key": store.digest([recipe.name, [r["key"] for r in (*receipts, *noise)]]),
-        "fingerprint": fingerprint,
-        "recipe": recipe.resolved(),
-        "fields": [f.to_json() for f in described],
-        "classes": list(plan.classes),
-        "tags": list(plan.tags),
-        "noises": list(recipe.mix.noises) if recipe.mix else [],
-        "names": schema.names(recipe),
-        "statistics": statistics.joined(receipts),
-        "shards": [f for receipt in receipts for f in receipt["files"]],
-        "noise": [f for receipt in noise for f in receipt["files"]],
-        "receipts": [r["receipt"] for r in (*receipts, *noise)],
-        "noise_fields": [f.to_json() for f in noise_fields],
-        "feature_description": tfrecord.feature_description(described),
-        "counts": {
-            "found": len(corpus.records),
-            "used": sum(plan.used.values()),
-            "rejected": dict(sorted(corpus.rejected().items())),
-            "files": {split: plan.used[split] for split in SPLITS},
-            "examples": per_split,
-            "skipped": dict(sorted(skipped.items())),
-        },
-    }

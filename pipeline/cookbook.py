@@ -19,12 +19,12 @@ from pipeline.recipe import Conversation, Feature, Mix, Recipe
 from pipeline.typed import merge, nearest, typed
 
 SHIPPED = Path(__file__).parent / "recipes"
-RESERVED = ("pcm", "demo", "runs")  # folders beside a recipe's own
+RESERVED = ("pcm", "labels", "demo", "runs")  # folders beside a recipe's own
 NEEDS = {"class": "label", "tags": "tags", "activity": "speakers"}  # labels.kind -> select.needs
 OURS = (  # fields that no feature may be called
-    "wave", "noisy", "clean", "label", "tags", "activity", "voices", "source", "group", "fold",
-    "start", "valid", "noise_kind", "noise_source", "noise_start", "requested", "achieved", "scale",
-    "gain",
+    "wave", "noisy", "clean", "label", "tags", "activity", "voices", "generated", "source", "group",
+    "fold", "start", "valid", "noise_kind", "noise_source", "noise_start", "requested", "achieved",
+    "scale", "gain",
 )  # fmt: skip
 
 
@@ -99,8 +99,9 @@ def _rules(r: Recipe) -> typing.Iterator[tuple[bool, str, Any, str]]:
     once = 0 < len(formats) == len(set(formats))
     yield once, "output.formats", formats, "hdf5, tfrecord or both, each once"
     audio = {"clean", "noisy"} if r.mix else {"wave"}
-    audio = {"wave", "clean", "voices"} if r.conversation else audio
-    label = {"class": {"label"}, "tags": {"tags"}, "activity": {"activity"}, "none": set[str]()}
+    audio = {"wave", "clean"} if r.conversation else audio
+    talk = {"activity", "voices", "generated"}
+    label = {"class": {"label"}, "tags": {"tags"}, "activity": talk, "none": set[str]()}
     known = audio | set(r.features) | label[r.labels.kind]
     unknown = [f for f in r.output.fields if f not in known]
     wanted = "some of " + ", ".join(sorted(known))
@@ -111,6 +112,8 @@ def _rules(r: Recipe) -> typing.Iterator[tuple[bool, str, Any, str]]:
     yield whole, "window.edges", w.edges, "window, unless all features have one hop"
     for name, f in r.features.items():
         yield from _feature_rules(f"features.{name}", f, r)
+    guess = not r.labels.generate or (r.labels.kind == "activity" and not r.conversation)
+    yield guess, "labels.generate", r.labels.generate, "false, but for who speaks in recordings"
     if r.labels.kind == "activity":
         exact = r.labels.frame > 0 and w.samples % r.labels.frame == 0
         yield exact, "labels.frame", r.labels.frame, "a divisor of window.samples"

@@ -14,8 +14,8 @@ import numpy as np
 from pipeline import schema, talks
 from pipeline.audio.pcm import Pack
 from pipeline.dsp import features, levels, mel, mix
-from pipeline.dsp.activity import activity
 from pipeline.items import Item
+from pipeline.known import known
 from pipeline.recipe import Feature, Recipe
 
 NoiseAt = Callable[[int], tuple[str, np.ndarray]]  # draw's track -> (id, samples)
@@ -54,14 +54,14 @@ def make(
             start = item.begin + (item.first + k) * recipe.window.hop
             stop = min(start + recipe.window.samples, item.begin + item.length)
             heard = pack.samples(item.id, recipe.audio.rate, recipe.audio.resample, start, stop)
-            known = _known(item, start, len(heard), recipe, tags)
-            if known is None:
+            told = known(item, start, len(heard), recipe, tags)
+            if told is None:
                 batch.skipped["too_many_speakers"] += 1
             elif recipe.mix:
                 values, clean = recipe.mix.values, fill(heard, recipe)
-                _mixtures(batch, clean, known, values, item.draws[k], recipe, noise)
+                _mixtures(batch, clean, told, values, item.draws[k], recipe, noise)
             else:
-                _plain(batch, heard, known, item, start, recipe, pack)
+                _plain(batch, heard, told, item, start, recipe, pack)
     return batch
 
 
@@ -77,36 +77,16 @@ def fill(heard: np.ndarray, recipe: Recipe) -> np.ndarray:
     return whole
 
 
-def _known(item: Item, start: int, valid: int, recipe: Recipe, tags: int) -> dict[str, Any] | None:
-    """What is known of an example without hearing it; None when its labels do not fit."""
-    known: dict[str, Any] = {
-        "source": item.id[:32].encode(),
-        "group": item.group,
-        "fold": item.fold,
-        "start": start,
-        "valid": valid,
-    }
-    if "label" in recipe.output.fields:
-        known["label"] = item.label
-    if "tags" in recipe.output.fields:
-        known["tags"] = np.isin(np.arange(tags), item.tags)
-    if "activity" in recipe.output.fields:
-        known["activity"] = activity(item.turns, start, recipe)
-        if known["activity"] is None:
-            return None
-    return known
-
-
 def _plain(
     batch: Batch,
     heard: np.ndarray,
-    known: dict[str, Any],
+    told: dict[str, Any],
     item: Item,
     start: int,
     recipe: Recipe,
     pack: Pack,
 ) -> None:
-    row = dict(known)
+    row = dict(told)
     if "wave" in recipe.output.fields:
         row["wave"] = fill(heard, recipe)
     for name in recipe.output.fields:
@@ -166,19 +146,15 @@ def _conversation(
     if scene is None:
         batch.skipped["silent_speakers"] += 1
         return
-    known = _known(replace(item, turns=scene.turns), 0, len(scene.wave), recipe, 0)
-    assert known is not None
-    if "voices" in recipe.output.fields:
-        columns = dict.fromkeys(int(who) for _, _, who in sorted(scene.turns))
-        known["voices"] = [item.talk.voices[who].id for who in columns]
-        known["voices"] += [0] * (recipe.labels.speakers - len(columns))
-    _mixtures(batch, scene.wave, known, (item.talk.snr,), item.draws[0], recipe, noise)
+    told = known(replace(item, turns=scene.turns), 0, len(scene.wave), recipe, 0)
+    assert told is not None
+    _mixtures(batch, scene.wave, told, (item.talk.snr,), item.draws[0], recipe, noise)
 
 
 def _mixtures(
     batch: Batch,
     clean: np.ndarray,
-    known: dict[str, Any],
+    told: dict[str, Any],
     values: tuple[float, ...],
     drawn: tuple[Any, ...],
     recipe: Recipe,
@@ -214,11 +190,11 @@ def _mixtures(
     if recipe.mix.materialise:
         for pair, plan in rows:
             if pair is not None:
-                batch.add({**known, **plan, **_sounds(pair, recipe)})
+                batch.add({**told, **plan, **_sounds(pair, recipe)})
     elif any(pair is not None for pair, _ in rows):
         names = [f.name for f in schema.mix_fields(recipe)]
         plans = {name: [plan.get(name, 0) for _, plan in rows] for name in names}
-        batch.add({**known, **plans, "clean": clean})
+        batch.add({**told, **plans, "clean": clean})
 
 
 def _mixture(

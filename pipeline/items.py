@@ -41,6 +41,7 @@ class Item:
     label: int = -1
     tags: tuple[int, ...] = ()
     turns: tuple[tuple[int, int, str], ...] = ()  # who speaks from when to when
+    generated: bool = False  # whether the turns were guessed, not given
     draws: tuple[tuple[Draw, ...], ...] = ()  # per window, per mixture
     talk: Talk | None = None  # a conversation is made, not cut from a recording
 

@@ -1,7 +1,8 @@
 """What a key is made of besides a task's own content: the code and the libraries that do the work.
 
 Reads and writes no files but sources. Does: names the versions that a recipe's shards depend on,
-the key of a shard of noise, and the fingerprint that says whether anything changed at all.
+the keys of a shard of noise and of labels, and the fingerprint that says whether anything changed
+at all.
 """
 
 from collections.abc import Sequence
@@ -37,6 +38,13 @@ def noise_key(tracks: Sequence[Track], recipe: Recipe) -> str:
     return store.digest([[t.id for t in tracks], samples(recipe), recipe.mix.noises, made])
 
 
+def label_scheme(recipe: Recipe) -> str:
+    """What the labels of a recording depend on beside its sound."""
+    made = [code.version("dsp.whose"), decode.decoder_version(), code.libraries(*LIBRARIES[:4])]
+    return store.digest([vars(recipe.labels), vars(recipe.audio), made])
+
+
 def fingerprint(recipe: Recipe, corpus: Corpus) -> str:
     """Equal when nothing that a recipe's shards depend on has changed."""
-    return store.digest([recipe.resolved(), corpus.key, versions(recipe), code.version("build")])
+    made = [versions(recipe), label_scheme(recipe) if recipe.labels.generate else ""]
+    return store.digest([recipe.resolved(), corpus.key, made, code.version("build")])

@@ -103,7 +103,7 @@ def _plain(name: str) -> Recipe:
         raise UsageError(
             f"recipe {recipe.name} mixes noise", do="give one without a [mix] table to extract"
         )
-    told = {"label", "tags", "activity"}
+    told = {"label", "tags", "activity", "voices", "generated"}
     fields = tuple(name for name in recipe.output.fields if name not in told)
     return replace(recipe, output=Output(fields, recipe.output.formats), labels=Labels())
 

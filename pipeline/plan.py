@@ -8,9 +8,10 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
-from pipeline import buckets, casts, draws, schema
+from pipeline import buckets, casts, draws, schema, turns
 from pipeline.audio.pcm import resampled_length
 from pipeline.corpus import Corpus, group
 from pipeline.disk import store
@@ -20,6 +21,8 @@ from pipeline.layouts.splits import SPLITS
 from pipeline.recipe import Recipe
 from pipeline.scan import Record
 from pipeline.tracks import Draw, Track
+
+NOBODY: turns.Guessed = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Plan:
     tasks: list[Task]
     used: Counter[str] = field(default_factory=Counter)  # files per split
     skipped: Counter[str] = field(default_factory=Counter)  # examples that cannot be, and why
+    generated: int = 0  # files whose labels were guessed
 
 
 def lacks(recipe: Recipe, corpus: Corpus) -> str:
@@ -60,13 +64,14 @@ def chosen(recipe: Recipe, records: Sequence[Record]) -> list[Record]:
         "none": lambda r: True,
         "label": lambda r: bool(_labels(r)),
         "tags": lambda r: bool(r.tags),
-        "speakers": lambda r: r.segment_kind == "speaker",
+        "speakers": lambda r: turns.given(r) or turns.guessed(r, recipe),
     }
     fits = tests[recipe.select.needs]
     return [r for r in records if r.role in recipe.select.roles and fits(r)]
 
 
-def plan(recipe: Recipe, corpus: Corpus) -> Plan:
+def plan(recipe: Recipe, corpus: Corpus, known: turns.Guessed = NOBODY) -> Plan:
+    """`known`: who speaks in the recordings that do not say so."""
     records = chosen(recipe, corpus.used())
     classes = _classes(records)
     tags = _frequent(records, recipe.labels.top) if recipe.labels.kind == "tags" else ()
@@ -80,7 +85,7 @@ def plan(recipe: Recipe, corpus: Corpus) -> Plan:
             missing = getattr(recipe.conversation, split) - len(items)
             skipped += Counter({f"one_speaker_in_{split}": missing})
         else:
-            items = [i for r in mine for i in _items(r, recipe, corpus, classes, tags)]
+            items = [i for r in mine for i in _items(r, recipe, corpus, classes, tags, known)]
             if recipe.mix:
                 table = draws.Table(noise[split], recipe)
                 items = [replace(i, draws=_drawn(i, table, recipe)) for i in items]
@@ -89,7 +94,8 @@ def plan(recipe: Recipe, corpus: Corpus) -> Plan:
             heard = {draw.track for item in items for per in item.draws for draw in per}
             noise[split] = [track for place, track in enumerate(noise[split]) if place in heard]
     used = Counter(corpus.split(r) for r in records)
-    return Plan(recipe, classes, tags, noise, tasks, used, skipped)
+    count = sum(turns.guessed(r, recipe) for r in records)
+    return Plan(recipe, classes, tags, noise, tasks, used, skipped, count)
 
 
 def _classes(records: Sequence[Record]) -> tuple[str, ...]:
@@ -108,7 +114,12 @@ def _frequent(records: Sequence[Record], top: int) -> tuple[str, ...]:
 
 
 def _items(
-    record: Record, recipe: Recipe, corpus: Corpus, classes: Sequence[str], tags: Sequence[str]
+    record: Record,
+    recipe: Recipe,
+    corpus: Corpus,
+    classes: Sequence[str],
+    tags: Sequence[str],
+    known: turns.Guessed,
 ) -> Iterator[Item]:
     rate = recipe.audio.rate
     recording = corpus.decoded.recordings[record.id]
@@ -127,15 +138,14 @@ def _items(
         group=draws.number(group(record)),
         fold=-1 if record.fold is None else record.fold,
         tags=tuple(tags.index(t) for t in record.tags if t in tags),
+        turns=turns.of(record, recipe, known) if recipe.labels.kind == "activity" else (),
+        generated=turns.guessed(record, recipe),
     )
     for begin, stop, name in stretches:
         count = windows(stop - begin, recipe)
         if count and (name or recipe.labels.kind != "class"):
             label = classes.index(name) if recipe.labels.kind == "class" else -1
-            turns = _turns(record, rate) if recipe.labels.kind == "activity" else ()
-            yield replace(
-                base, begin=begin, length=stop - begin, count=count, label=label, turns=turns
-            )
+            yield replace(base, begin=begin, length=stop - begin, count=count, label=label)
 
 
 def windows(length: int, recipe: Recipe) -> int:
@@ -149,10 +159,6 @@ def windows(length: int, recipe: Recipe) -> int:
     enough = max(1, math.ceil(round(w.min_fill * w.samples, 6)))  # 0.07 * 100 is 7, not 7 + 1e-15
     count = 1 + max(0, length - enough) // w.hop
     return min(count, w.most) if w.most else count
-
-
-def _turns(record: Record, rate: int) -> tuple[tuple[int, int, str], ...]:
-    return tuple((round(a * rate), round(b * rate), who) for a, b, who in record.segments)
 
 
 def _drawn(item: Item, table: draws.Table, recipe: Recipe) -> tuple[tuple[Draw, ...], ...]:

@@ -103,6 +103,7 @@ class Labels:
     top: int = 50  # tags: the most frequent ones
     speakers: int = 4  # activity: most speakers in one window, in order of appearance
     frame: int = 0  # activity: samples per label frame
+    generate: bool = False  # activity: guess who speaks in labelled recordings without any label
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,7 @@ class Recipe:
         table = dataclasses.asdict(self)
         used = {name: table["features"][name] for name in self.features if name in self.stored()}
         keep = {name: table[name] for name in ("audio", "window", "mix", "labels")}
+        del keep["labels"]["generate"]  # what was guessed stands in the items
         if self.conversation:  # how many there are, and of whom, stands in the items
             planned = {"train", "valid", "test", "speakers", "voices"}
             keep["conversation"] = {

@@ -85,6 +85,8 @@ def _field(name: str, recipe: Recipe, tags: int) -> Field:
     if name == "voices":
         told = "hash of the voice of each column; 0 is nobody"
         return Field(name, "int64", (recipe.labels.speakers,), told, ("speaker",))
+    if name == "generated":
+        return Field(name, "uint8", (), "1 where the labels were guessed, not given", ())
     feature = recipe.features[name]
     if feature.kind == "vector":
         count = len(features.names(vector_spec(feature, recipe)))

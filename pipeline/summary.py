@@ -28,6 +28,9 @@ def summary(found: Corpus, built: list[Built], missing: dict[str, str], artifact
         lines += ["", head + "  this run"]
     for b in built:
         lines.append(_line(b, width))
+        if guessed := b.index["counts"]["generated"]:
+            have = "has" if guessed == 1 else "have"
+            lines.append(f"{'':{width}}  {counted(guessed, 'recording')} {have} generated labels")
     for name, lack in missing.items():
         lines.append(f"{name:{width}}  not built: it needs {lack}")
     if built and not any(b.made for b in built):

@@ -1,9 +1,9 @@
 """Are the artifacts what they claim to be?
 
-Reads: every shard of every index, once; the packs and lists through verify_corpus.py. Does:
-compares sha256 and counts, both formats with each other, looks for numbers that are not finite and
-for labels that name nothing, measures every mixture again, and checks that no group and no
-recording stands in two splits. Writes nothing.
+Reads: every shard of every index, once; packs and lists through verify_corpus.py, receipts and
+guessed labels through verify_notes.py. Does: compares sha256 and counts, both formats with each
+other, looks for numbers that are not finite and for labels that name nothing, measures every
+mixture again, and checks that no group and no recording stands in two splits. Writes nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import jobs, verify_corpus
+from pipeline import jobs, verify_corpus, verify_notes
 from pipeline.cookbook import RESERVED
 from pipeline.disk import store
 from pipeline.dsp import mix
@@ -46,6 +46,7 @@ class Check:
     recipe: dict[str, Any]
     classes: int = 0
     noise: bool = False  # tracks, not examples
+    guessed: frozenset[str] = frozenset()  # recordings whose labels were made, by their first 16
 
     @property
     def where(self) -> str:
@@ -96,20 +97,6 @@ def _folders(artifacts: Path) -> list[Path]:
     return sorted(folder for folder in found if folder.name not in RESERVED)
 
 
-def _receipts(folder: Path, wanted: set[str], report: Report) -> None:
-    """A receipt for every task, and every receipt as it was sealed."""
-    there = {path.name for path in folder.glob("*.json")} - {"index.json"}
-    lost = "no receipt. Run `make features`"
-    report.faults += [f"{folder / name}: {lost}" for name in sorted(wanted - there)]
-    for name in sorted(there):
-        try:
-            if store.load_sealed(folder / name)["receipt"] != name:
-                raise MelmillError("the receipt of another task", where=folder / name)
-        except (MelmillError, OSError, KeyError) as err:
-            report.faults.append(str(err))
-            report.damaged.append(folder / name)
-
-
 def _checks(folder: Path, report: Report) -> Iterator[Check]:
     try:
         index = store.load_sealed(folder / "index.json")
@@ -125,10 +112,18 @@ def _checks(folder: Path, report: Report) -> Iterator[Check]:
     for file in (*index["shards"], *index["noise"]):
         groups.setdefault(Path(file["path"]).stem, []).append(file)
     base = Check(str(folder), described, (), index["recipe"], len(index["classes"]))
+    base = replace(base, guessed=frozenset(path.name[:16] for path in verify_notes.entries(folder)))
     tracks = replace(base, fields=noise, noise=True)
     for stem, files in groups.items():
         yield replace(tracks if stem.startswith("noise-") else base, files=tuple(files))
-    _receipts(folder, {f"{stem}.json" for stem in groups}, report)
+    wanted = {f"{stem}.json" for stem in groups}
+    notes = (
+        verify_notes.receipts(folder, wanted),
+        verify_notes.labels(folder, index.get("counts", {})),
+    )
+    for faults, damaged in notes:
+        report.faults += faults
+        report.damaged += damaged
     named = {file["path"] for files in groups.values() for file in files}
     extra = sorted(p.name for p in folder.iterdir() if p.suffix != ".json" and p.name not in named)
     report.faults += [f"{folder / name}: in no index. Run `make features`" for name in extra]
@@ -190,11 +185,15 @@ def _content(arrays: Mapping[str, np.ndarray], check: Check) -> list[str]:
         for name, array in arrays.items()
         if array.dtype.kind == "f" and not np.isfinite(array).all()
     ]
-    tops = {"label": check.classes - 1, "tags": 1, "activity": 1}
+    tops = {"label": check.classes - 1, "tags": 1, "activity": 1, "generated": 1}
     for name in tops.keys() & set(check.recipe["output"]["fields"]) & set(arrays):
         low, high = arrays[name].min(), arrays[name].max()
         if low < 0 or high > tops[name]:
             faults.append(f"{name} goes from {low} to {high}; expected 0 to {tops[name]}")
+    if "generated" in arrays:
+        made = [source[:16].decode() in check.guessed for source in arrays["source"].tolist()]
+        if made != arrays["generated"].tolist():
+            faults.append("generated marks other recordings than those whose labels were made")
     return faults
 
 

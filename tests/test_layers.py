@@ -17,7 +17,7 @@ BODY = 45  # lines in a function, its docstring aside
 # From the ground up. Modules of one row know nothing of each other.
 ROWS = [
     # words and numbers: how things go wrong, names of draws, buckets, code versions
-    "errors rng dsp.levels dsp.bands dsp.room buckets progress code demo.files",
+    "errors rng dsp.levels dsp.bands dsp.room dsp.clusters buckets progress code demo.files",
     # one idea each, on arrays, bytes or text: files on disk, typed tables, noise, mixtures
     "disk.store typed dsp.noise dsp.mix dsp.voice formats.fields layouts.groups audio.headers "
     "layouts.rttm demo.voices",
@@ -25,12 +25,12 @@ ROWS = [
     "recipe dsp.mel disk.stamps disk.guard disk.clean jobs layouts.splits formats.varints "
     "audio.pcm layouts.lists audio.sndfile audio.pyav demo.music demo.sounds",
     # what is stored and how; recipes by name; one file opened; files that kill a worker
-    "dsp.features formats.hdf5 formats.tfrecord cookbook audio.codecs suspects tracks "
+    "dsp.features dsp.whose formats.hdf5 formats.tfrecord cookbook audio.codecs suspects tracks "
     "dsp.activity dsp.statistics layouts.corpora layouts.ownlist demo.plan",
     # a recipe's fields; what a task carries; how a folder is laid out; the demo corpus
     "schema items walk cache layouts.recognise demo.corpus",
-    # a conversation
-    "talks",
+    # a conversation; what is known of a window unheard
+    "talks known",
     # a window's features and labels
     "examples",
     # stage 1; one shard
@@ -39,15 +39,17 @@ ROWS = [
     "decode",
     # what both stages left
     "corpus",
-    # which noise goes where; is the decoded audio what the manifest says; what a person asks; what
-    # a key is made of
-    "draws verify_corpus request keys",
-    # who talks in a conversation
-    "casts",
-    # which example stands in which shard; whether every shard is true
-    "plan verify",
-    # stage 3; features without a corpus
-    "build library",
+    # which noise goes where; are the decoded audio and the small files what they were; what a
+    # person asks; what a key is made of
+    "draws verify_corpus verify_notes request keys",
+    # who talks in a conversation; who speaks in a recording
+    "casts turns",
+    # which example stands in which shard; who speaks where nobody says so; is every shard true
+    "plan labels verify",
+    # what an index says; features without a corpus
+    "index library",
+    # stage 3
+    "build",
     # what came of it
     "summary __init__",
     # the commands

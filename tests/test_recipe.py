@@ -295,13 +295,20 @@ RULES = {  # what is wrong -> (the recipe, the key that must be named)
         swap(MIX, "[0.0, 5]", "[5]\nmaterialise = false"), "output.fields",
     ),
     "noisy of a conversation": (swap(CONV, '"wave", ', '"noisy", '), "output.fields"),
-    "voices without a conversation": (swap(TALK, '"logmel"', '"voices"'), "output.fields"),
+    "voices where nobody speaks": (swap(PLAIN, '"logmel"', '"voices"'), "output.fields"),
+    "guesses where nobody speaks": (swap(PLAIN, '"logmel"', '"generated"'), "output.fields"),
+    "labels of a class, guessed": (
+        swap(PLAIN, 'kind = "class"', 'kind = "class"\ngenerate = true'), "labels.generate",
+    ),
+    "a conversation whose labels are guessed": (
+        swap(CONV, '"activity"\n', '"activity"\ngenerate = true\n'), "labels.generate",
+    ),
     "a conversation of music": (swap(CONV, '["clean"]', '["clean", "music"]'), "select.roles"),
     "a conversation that needs labels": (
         swap(CONV, '["clean"]', '["clean"]\nneeds = "speakers"'), "select.needs",
     ),
     "a conversation without its labels": (
-        swap(swap(CONV, '"activity"\n', '"none"\n'), ', "activity"', ""), "labels.kind",
+        swap(swap(CONV, '"activity"\n', '"none"\n'), ', "activity", "voices"', ""), "labels.kind",
     ),
     "a conversation at a level": (
         swap(swap(CONV, '"snr"', '"level"'), "[0.0, 5]", "[0.1]"), "mix",

@@ -126,6 +126,7 @@ EFFECT: dict[str, set[str]] = {
     "conversation.test": NONE,
     "features": SHARDS,
     "labels": SHARDS,
+    "labels.generate": NONE,  # no recording here has no label
     "output.fields": SHARDS,
     "output.formats": {"tfrecord"},
     "output.shard_mb": NONE,
@@ -152,6 +153,7 @@ VALID: dict[str, dict[str, dict[str, Any]]] = {
         "features.logmel.win": {"features__logmel__win": 400},
         "features.logmel.fmax": {"features__logmel__fmax": 3000.0},
         "labels.kind": {"labels__kind": "none", "output__fields": ["logmel"]},
+        "labels.generate": {},  # of who speaks alone
         "output.formats": {},  # both stand already; taken away in a test of its own
     },
     "tiny-tags": {
@@ -159,6 +161,7 @@ VALID: dict[str, dict[str, dict[str, Any]]] = {
         "select.needs": {},
         "labels.kind": {"labels__kind": "none", "output__fields": ["logmel"]},
         "labels.top": {"labels__top": 3},
+        "labels.generate": {},
     },
     "tiny-conversation": {
         "conversation.speakers": {},  # there are two to learn from: in tests of its own

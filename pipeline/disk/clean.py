@@ -19,6 +19,9 @@ SHARD = re.compile(
 )
 
 
+LABELS = re.compile(r"[0-9a-f]{16}\.[0-9a-f]{12}\.json")  # labels/<recipe>/
+
+
 def clean(root: Path) -> list[str]:
     """Remove what we made in `root`; returns the names of what is not ours. Hold the lock."""
     left = []
@@ -39,6 +42,15 @@ def ours(path: Path) -> bool:
     names = {inner.name for inner in path.iterdir() if not inner.name.startswith(store.TEMP)}
     if path.name == ".cache":
         return names <= CACHES
+    if path.name == "labels":
+        inside = [inner for folder in path.iterdir() for inner in _inside(folder)]
+        return all(LABELS.fullmatch(name) or name.startswith(store.TEMP) for name in inside)
     if path.name == "demo" or path.name.startswith(".demo."):
         return path.name != "demo" or "demo.json" in names
     return path.name == "runs" or all(SHARD.fullmatch(name) for name in names)
+
+
+def _inside(folder: Path) -> list[str]:
+    """Names in a folder; of what is no folder its own."""
+    real = folder.is_dir() and not folder.is_symlink()
+    return [inner.name for inner in folder.iterdir()] if real else [folder.name]

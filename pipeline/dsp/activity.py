@@ -16,18 +16,27 @@ def activity(
     Speakers stand in the order of their first turn; None when there are too many.
     """
     frame, count = recipe.labels.frame, recipe.window.samples // recipe.labels.frame
-    edges = start + frame * np.arange(count)
-    talking: dict[str, np.ndarray] = {}
-    for low, high, who in _joined(turns):
-        overlap = np.clip(np.minimum(high, edges + frame) - np.maximum(low, edges), 0, frame)
-        if overlap.any():
-            talking[who] = talking.get(who, 0) + overlap
+    talking = columns(turns, start, recipe)
     if len(talking) > recipe.labels.speakers:
         return None
     table = np.zeros((count, recipe.labels.speakers), np.uint8)
     for column, overlap in enumerate(talking.values()):
         table[:, column] = 2 * overlap >= frame
     return table
+
+
+def columns(
+    turns: tuple[tuple[int, int, str], ...], start: int, recipe: Recipe
+) -> dict[str, np.ndarray]:
+    """Who talks in a window -> samples of each frame, in the order of their columns."""
+    frame, count = recipe.labels.frame, recipe.window.samples // recipe.labels.frame
+    edges = start + frame * np.arange(count)
+    talking: dict[str, np.ndarray] = {}
+    for low, high, who in _joined(turns):
+        overlap = np.clip(np.minimum(high, edges + frame) - np.maximum(low, edges), 0, frame)
+        if overlap.any():
+            talking[who] = talking.get(who, 0) + overlap
+    return talking
 
 
 def _joined(turns: tuple[tuple[int, int, str], ...]) -> list[tuple[int, int, str]]:

@@ -33,12 +33,15 @@ def active(wave: np.ndarray, rate: int) -> list[tuple[int, int]]:
         return []
     rows = wave[: count * frame].astype(np.float64).reshape(count, frame)
     rows -= rows.mean()  # an offset is no sound
-    power = np.square(rows).mean(axis=1)
+    return [(a * frame, b * frame) for a, b in spans(np.square(rows).mean(axis=1))]
+
+
+def spans(power: np.ndarray) -> list[tuple[int, int]]:
+    """The same in frames, from the power of each; so a long recording need not be held whole."""
     levels = _decibels(_smoothed(power))
     low, high = _thresholds(levels)
-    spans = _joined(_over(levels, _decibels(power), low, high), round(PAUSE / FRAME))
-    least = SHORTEST / FRAME
-    return [(a * frame, b * frame) for a, b in spans if b - a >= least]
+    found = _joined(_over(levels, _decibels(power), low, high), round(PAUSE / FRAME))
+    return [(a, b) for a, b in found if b - a >= SHORTEST / FRAME]
 
 
 def _smoothed(power: np.ndarray) -> np.ndarray:

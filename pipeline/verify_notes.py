@@ -1,0 +1,54 @@
+"""Are the small sealed files beside the shards what they were?
+
+Reads: the receipts of a recipe, and the labels that were guessed for it. Does: counts them, and
+looks whether each stands as it was sealed, under its own name. Writes nothing.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.disk import store
+from pipeline.errors import MelmillError
+
+RUN = "Run `make features`"
+Said = tuple[list[str], list[Path]]  # (faults, damaged files)
+
+
+def receipts(folder: Path, wanted: set[str]) -> Said:
+    """A receipt for every task, and every receipt as it was sealed."""
+    there = {path.name for path in folder.glob("*.json")} - {"index.json"}
+    faults = [f"{folder / name}: no receipt. {RUN}" for name in sorted(wanted - there)]
+    damaged = []
+    for name in sorted(there):
+        try:
+            if store.load_sealed(folder / name)["receipt"] != name:
+                raise MelmillError("the receipt of another task", where=folder / name)
+        except (MelmillError, OSError, KeyError) as err:
+            faults.append(str(err))
+            damaged.append(folder / name)
+    return faults, damaged
+
+
+def entries(recipe: Path) -> list[Path]:
+    """The labels that were guessed for a recipe."""
+    folder = recipe.parent / "labels" / recipe.name
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def labels(recipe: Path, counts: Mapping[str, Any]) -> Said:
+    """As many entries as the index counts recordings with such labels, each as it was sealed and of
+    the recording and the key in its name."""
+    found, counted = entries(recipe), counts.get("generated", 0)
+    faults, damaged = [], []
+    if len(found) != counted:
+        faults.append(f"{recipe}: labels of {len(found)} recordings, not of {counted}. {RUN}")
+    for path in found:
+        try:
+            entry = store.load_sealed(path)
+            if path.name != f"{entry['id'][:16]}.{entry['key'][:12]}.json":
+                raise MelmillError("the labels of another recording", where=path)
+        except (MelmillError, OSError, KeyError) as err:
+            faults.append(str(err))
+            damaged.append(path)
+    return faults, damaged
