@@ -1,6 +1,6 @@
 """Options of every model's commands: told by --help, and by one line where they are wrong.
 
-Reads and writes nothing. Needs torch for the denoiser's.
+Reads and writes nothing. Needs torch for those of the denoiser and the diarizer.
 """
 
 import importlib
@@ -19,6 +19,7 @@ COMMANDS = {
     "tagger": ("train", "import", "evaluate", "analyze", "tag", "export"),
     "classifier": ("train", "teacher", "evaluate", "analyze", "classify", "export"),
     "denoiser": ("train", "evaluate", "analyze", "denoise", "export"),
+    "diarizer": ("train", "evaluate", "analyze", "diarize", "export"),
 }
 # Of all models, and of each.
 WRONG = [("train", "--ecpochs", "No such option"), ("tarin", "-h", "No such command 'tarin'")]
@@ -32,8 +33,14 @@ MORE = {
     "denoiser": [
         ("denoise", "--run=low", "Missing option '--in'"), ("evaluate", "--limit=x", "not a valid"),
     ],
+    "diarizer": [
+        ("diarize", "--run=a", "Missing option '--in'"),
+        ("diarize", "--speakers=-1", "not in the range"), ("evaluate", "--limit=5", "No such opt"),
+    ],
 }  # fmt: skip
-HERE = [model for model in COMMANDS if model != "denoiser" or importlib.util.find_spec("torch")]
+OF_TORCH = ("denoiser", "diarizer")
+TORCH = importlib.util.find_spec("torch")
+HERE = [model for model in COMMANDS if model not in OF_TORCH or TORCH]
 CLIS = {model: importlib.import_module(f"training.{model}.__main__").cli for model in HERE}
 
 

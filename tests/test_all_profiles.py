@@ -1,7 +1,7 @@
 """Profiles of every model: kept and taken back whole, changed where a person asks and nowhere else.
 
-Reads the Makefile. Writes nothing. Needs torch for the denoiser's, and TensorFlow for one test:
-names stand in two places.
+Reads the Makefile. Writes nothing. Needs torch for two models' and TensorFlow for one
+test: names stand in two places.
 """
 
 import dataclasses
@@ -24,7 +24,8 @@ from training.errors import Changed
 from training.profiles import INIT_SCALE
 
 KERAS = ("hybrid", "tagger", "classifier")
-HERE = [*KERAS, *(["denoiser"] if importlib.util.find_spec("torch") else [])]
+OF_TORCH = ["denoiser", "diarizer"] if importlib.util.find_spec("torch") else []
+HERE = [*KERAS, *OF_TORCH]
 ROOMS = {model: importlib.import_module(f"training.{model}.profiles") for model in HERE}
 EACH = [(model, name) for model in HERE for name in ROOMS[model].PROFILES]
 
@@ -34,7 +35,10 @@ BESIDE: dict[str, dict[str, Any]] = {
     "tagger": {"recipe": "x", "tags": ["a"]},
     "classifier": {"recipe": "x", "classes": ["a"]},
     "denoiser": {"recipes": ["x"], "rate": 8000},
+    "diarizer": {"recipes": ["x"], "known": 5, "heard": {}},
 }
+# One that is trained for long, and whose numbers tests change.
+LONG = dict.fromkeys(HERE, "best") | {"diarizer": "original"}
 # Profiles with no number of a shipped one, but for their settings.
 MASKED: tuple[dict[str, float] | None, ...] = ({"mixup": 0.2, "roll": 0.1}, {}, None)
 NUMBERS: dict[str, list[tuple[Any, ...]]] = {
@@ -48,23 +52,28 @@ NUMBERS: dict[str, list[tuple[Any, ...]]] = {
         ("unet-small", "mrstft", 5, "adam",
          Online(1.0, 2.0, 0.1, 0.2, (0.7, 1.3), 0.3, (-3.0, 3.0), 5 << 20)),
     ],
+    "diarizer": [
+        (32, 5, 25, 7, 9, "pit-bce", 3, 1, 0.3, 0.9, True, augment)
+        for augment in ({"warp": 0.2, "bands": 3}, {}, None)
+    ],
 }  # fmt: skip
-CHANGED = {"hybrid": "augment", "tagger": "augment", "classifier": "augment", "denoiser": "online"}
+CHANGED = dict.fromkeys(HERE, "augment") | {"denoiser": "online"}
 # What a net is called where a person asks for one, where one is told, and all nets.
 NET = {"hybrid": ("net", "NET", "NETS"), "tagger": ("net", "NET", "NETS"),
        "classifier": ("backbone", "BACKBONE", "BACKBONES"),
-       "denoiser": ("arch", "arch", "ARCHS")}  # fmt: skip
+       "denoiser": ("arch", "arch", "ARCHS"), "diarizer": ("head", "head", "HEADS")}  # fmt: skip
 # Of which score the best epoch is, but for those that say so.
 JUDGED = {
     # Accuracy of few examples has few values: its best epoch is the first of many equals.
     "hybrid": "-loss", "classifier": "-loss",
     "tagger": "pr_auc",
     "denoiser": "si_sdr_gain",  # a net that does nothing has a small loss too
+    "diarizer": "-der",
 }  # fmt: skip
 # Nets that are asked for, the first of them alone and the last with all else.
 ASKED = {"hybrid": ("hybrid", "hybrid-small"), "tagger": ("musicnn-small", "musicnn"),
          "classifier": ("efficientnetv2-b0", "mn-small"),
-         "denoiser": ("unet-small", "spec-large")}  # fmt: skip
+         "denoiser": ("unet-small", "spec-large"), "diarizer": ("pit-bce", "powerset")}  # fmt: skip
 # And what each word changes, a net being the first or the second of these.
 ASKS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {}),
@@ -110,6 +119,24 @@ WRONG: dict[str, list[tuple[dict[str, Any], str]]] = {
         ({"augment": {"mixpu": 0.3}}, "mixpu"),
     ],
     "denoiser": [({"optimizer": "sgd"}, "optimizer.*adam or adamw; got sgd")],
+    "diarizer": [
+        ({"head": "sum"}, "head: out of range; expected powerset or pit-bce; got sum"),
+        ({"width": 18}, "width: out of range; expected a multiple of 4; got 18"),
+        ({"width": 0}, "width"),
+        ({"blocks": 0}, "blocks"),
+        ({"longest": 0}, "longest"),
+        ({"shorter": 12}, "shorter: out of range; expected a multiple of 5; got 12"),
+        ({"shorter": 0}, "shorter"),
+        ({"speakers": 1}, "speakers"),
+        ({"speakers": 6}, "speakers"),
+        ({"overlap": 0}, "overlap"),
+        ({"overlap": 5}, "overlap: out of range; expected 1 to speak"),
+        ({"voice": -0.1}, "voice"),
+        ({"voice": float("nan")}, "voice"),
+        ({"voice": float("inf")}, "voice"),
+        ({"taught": 1.1}, "taught"),
+        ({"augment": {"mixup": 0.3}}, "augment: unknown value; expected warp, .*got .*mixup"),
+    ],
 }
 
 
@@ -153,8 +180,9 @@ def test_a_profile_comes_back_from_what_a_run_keeps(model: str, name: str) -> No
 @pytest.mark.parametrize(("model", "values"), of_each(NUMBERS))
 def test_every_number_of_a_profile_comes_back(model: str, values: Sequence[Any]) -> None:
     room = ROOMS[model]
-    settings = replace(room.PROFILES["best"].settings, budget=7.5, seed=3, warmup=9, patience=2)
-    profile = room.Profile(*values, settings)
+    settings = replace(room.PROFILES["demo"].settings, budget=7.5, seed=3, warmup=9, patience=2)
+    names = [f.name for f in dataclasses.fields(room.Profile) if f.name != "settings"]
+    profile = room.Profile(**dict(zip(names, values, strict=True)), settings=settings)
     found = room.profile_of(json.loads(durable.dump_json(profile.config())))
     assert found == profile
     assert getattr(found, CHANGED[model]) == values[-1]  # None is as stored
@@ -195,7 +223,9 @@ def test_the_profiles_that_make_names_are_these(model: str) -> None:
     text = (corpus.REPO / "Makefile").read_text()
     (named,) = re.findall(r"of training:.* PROFILE=(\S+)", text)
     more = re.findall(rf"of {model}s:.* ?PROFILE=(\S+)", text)
-    assert len(more) == (model == "denoiser")
+    assert len(more) == (model in OF_TORCH)
+    if LONG[model] != "best":  # its own are all that it has besides the demo
+        named = "demo"
     assert sorted("|".join([named, *more]).split("|")) == sorted(ROOMS[model].PROFILES)
 
 
@@ -261,14 +291,14 @@ def test_unknown_names_are_told_the_known_ones(model: str) -> None:
         room.chosen("bset")
     assert all(name in str(said.value) for name in (*room.PROFILES, "PROFILE", "bset"))
     with pytest.raises(Changed) as said:
-        room.chosen("best", **{word: "resnet"})
+        room.chosen(LONG[model], **{word: "resnet"})
     assert all(name in str(said.value) for name in (*getattr(room, known), told, "resnet"))
 
 
 @pytest.mark.parametrize("model", HERE)
 def test_no_step_is_of_no_example(model: str) -> None:
     with pytest.raises(Changed, match="batch: out of range; expected 1 or more; got 0") as error:
-        replace(ROOMS[model].PROFILES["best"], batch=0)
+        replace(ROOMS[model].PROFILES[LONG[model]], batch=0)
     assert error.value.exit_code == 2
 
 
@@ -276,7 +306,7 @@ def test_no_step_is_of_no_example(model: str) -> None:
 def test_numbers_that_cannot_be_meant(model: str, row: tuple[dict[str, Any], str]) -> None:
     values, said = row
     with pytest.raises(Changed, match=said) as error:
-        replace(ROOMS[model].PROFILES["best"], **values)
+        replace(ROOMS[model].PROFILES[LONG[model]], **values)
     assert error.value.exit_code == 2
 
 
@@ -284,10 +314,10 @@ def test_numbers_that_cannot_be_meant(model: str, row: tuple[dict[str, Any], str
 def test_times_epochs_and_seeds_that_cannot_be_meant(model: str) -> None:
     chosen = ROOMS[model].chosen
     with pytest.raises(Changed, match="BUDGET: no time"):
-        chosen("best", budget="soon")
+        chosen(LONG[model], budget="soon")
     with pytest.raises(Changed, match="epochs"):
-        chosen("best", epochs=-1)
+        chosen(LONG[model], epochs=-1)
     for seed in (2**32, 10**23, -1):
         with pytest.raises(Changed, match="SEED: out of range"):
-            chosen("best", seed=seed)
-    assert chosen("best", seed=2**32 - 1).settings.seed == 2**32 - 1
+            chosen(LONG[model], seed=seed)
+    assert chosen(LONG[model], seed=2**32 - 1).settings.seed == 2**32 - 1

@@ -177,6 +177,7 @@ def test_help_names_every_target(checkout: Path) -> None:
     assert {"features", "train-denoiser", "evaluate", "denoise", "export", "test"} <= targets
     assert {"train-classifier", "teacher", "classify", "tensorflow", "bench"} <= targets
     assert {"train-hybrid", "train-tagger", "tag", "import-musicnn"} <= targets
+    assert {"train-diarizer", "diarize"} <= targets
     for target in targets - {"help", "format"}:
         assert re.search(rf"^  make {target} +\S", told, re.M), target
     rules = re.findall(r"^([a-z-]+):(?!=)", text, re.M)
@@ -293,6 +294,7 @@ def test_resume_goes_on_with_shards_then_with_training(stub: Path) -> None:
         ("denoise", {"IN": ODD, "OUT": "-rf ~ *", "RUN": "a b"}),
         ("classify", {"IN": ODD, "RUN": "a b", "TOP": "5", "JSON": "yes"}),
         ("tag", {"IN": ODD, "OUT": "-rf ~ *", "RUN": "a b", "TOP": "5", "JSON": "1", "JOBS": "3"}),
+        ("diarize", {"IN": ODD, "OUT": "-rf ~ *", "RUN": "a b", "SPEAKERS": "3"}),
         ("teacher", {"RUN": ODD}),
         ("analyze", {"RUN": ODD}),
         ("export", {"RUN": ODD}),
@@ -300,7 +302,8 @@ def test_resume_goes_on_with_shards_then_with_training(stub: Path) -> None:
 )
 def test_what_is_done_with_a_run(stub: Path, target: str, told: dict[str, str]) -> None:
     """What several models can be asked goes where the run is found first."""
-    own = {"denoise": ".denoiser", "tag": ".tagger", "teacher": ".classifier"}
+    own = {"denoise": ".denoiser", "tag": ".tagger", "teacher": ".classifier",
+           "diarize": ".diarizer"}  # fmt: skip
     command = f"python -m training{own.get(target, '')} {target}"
     assert calls(stub, target, **told) == [(command, told)]
     assert calls(stub, target) == [(command, {})]
@@ -314,7 +317,7 @@ def test_published_weights_are_imported(stub: Path) -> None:
     ("target", "framework"),
     [("train-denoiser", "torch"), ("denoise", "torch"), ("train-classifier", "tensorflow"),
      ("train-hybrid", "tensorflow"), ("train-tagger", "tensorflow"), ("tag", "tensorflow"),
-     ("import-musicnn", "tensorflow"),
+     ("import-musicnn", "tensorflow"), ("train-diarizer", "torch"), ("diarize", "torch"),
      ("teacher", "tensorflow"), ("classify", "tensorflow"), ("tensorflow", "tensorflow"),
      ("analyze", ""), ("evaluate", ""), ("export", ""), ("resume", "")],
 )  # fmt: skip
