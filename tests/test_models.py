@@ -220,7 +220,8 @@ def test_a_run_of_a_model_that_nobody_knows(root: Path, monkeypatch: pytest.Monk
         monkeypatch.setenv("RUN", "d")
         with pytest.raises(RunError, match="unknown model; expected denoiser, .*; got pai") as said:
             command()
-        assert all(model in str(said.value) for model in ("classifier", "tagger", "hybrid", "diarizer"))
+        known = ("classifier", "tagger", "hybrid", "diarizer")
+        assert all(model in str(said.value) for model in known)
 
 
 # ------------------------------------------------------------------ what is not installed
