@@ -38,6 +38,8 @@ def active(wave: np.ndarray, rate: int) -> list[tuple[int, int]]:
 
 def spans(power: np.ndarray) -> list[tuple[int, int]]:
     """The same in frames, from the power of each; so a long recording need not be held whole."""
+    if len(power) == 0:
+        return []
     levels = _decibels(_smoothed(power))
     low, high = _thresholds(levels)
     found = _joined(_over(levels, _decibels(power), low, high), round(PAUSE / FRAME))

@@ -30,7 +30,7 @@ WINDOW, HOP = 30, 15  # steps: 1.5 s holds several syllables, and seldom more th
 MELS, COEFFICIENTS = 40, 24  # the first of these is loudness, which is nobody's own: it is left out
 LOW, HIGH = 50.0, 7600.0  # Hz: where voices are
 AMIN = 1e-10  # power; under it all is silence
-LEAST = 1e-3  # dB; no number varies less, but where all sounds are the same
+LEAST = 1.0  # dB; numbers of speech vary by 5 to 20, those of a hum by next to nothing
 
 
 def turns(read: Read, length: int, rate: int, most: int) -> list[tuple[int, int, int]]:

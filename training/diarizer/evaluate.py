@@ -1,7 +1,8 @@
 """A diarizer and others on the test split of a recipe.
 
 Reads: the shards of an index. Does: puts the windows of each recording together, truth and all;
-asks every system who spoke when; scores the answers. Writes nothing.
+asks every system who spoke when; scores the answers. Writes nothing but a word on what is left out:
+examples whose labels were guessed are no truth to measure with.
 
 Systems other than ours are given sound, so they are asked only where the recipe stores it.
 """
@@ -22,6 +23,7 @@ from training.diarizer.summary import Scored, score
 from training.diarizer.systems import RATE, System, asked
 from training.errors import Changed
 from training.folders import Bar
+from training.run import say
 
 TEST = "test"
 
@@ -63,9 +65,9 @@ def windows_of(index: Index, split: str = TEST) -> list[tuple[bytes, int]]:
 
 
 def recordings(index: Index, split: str = TEST) -> Iterator[Recording]:
-    """All of a split in the index's order. A recording that windows are missing of ends there and
-    begins anew after it; where a recipe does not name voices, every window is one of its own, as
-    nobody knows who is who in the next."""
+    """All of a split whose labels were given, in the index's order. A recording that windows are
+    missing of ends there and begins anew after it; where a recipe does not name voices, every
+    window is one of its own, as nobody knows who is who in the next."""
     check(index)
     described = {field.name for field in index.fields}
     rate = int(index.recipe["audio"]["rate"])
@@ -83,10 +85,19 @@ def recordings(index: Index, split: str = TEST) -> Iterator[Recording]:
 
 def _told(index: Index, split: str) -> Iterator[tuple[str, Row, dict[str, np.ndarray]]]:
     names = {field.name for field in index.fields}
-    wanted = [n for n in ("source", "start", "valid", "activity", "voices") if n in names]
+    told = ("source", "start", "valid", "activity", "voices", "generated")
+    wanted = [n for n in told if n in names]
     for row in rows(index, split):
         held = _fields(row, *wanted)
-        yield bytes(held["source"].reshape(1)[0]).decode()[:12], row, held
+        if not held.get("generated", 0):
+            yield bytes(held["source"].reshape(1)[0]).decode()[:12], row, held
+
+
+def generated(index: Index, split: str = TEST) -> int:
+    """Examples of a split whose labels were guessed."""
+    if "generated" not in {field.name for field in index.fields}:
+        return 0
+    return sum(int(_fields(row, "generated")["generated"]) for row in rows(index, split))
 
 
 def _fields(row: Row, *names: str) -> dict[str, np.ndarray]:
@@ -126,6 +137,8 @@ def measured(
 ) -> list[Scored]:
     """Every system on every recording."""
     found: list[Scored] = []
+    if left := generated(index):
+        say(f"left out of the test split of {index.name}: {left} with generated labels")
     every = list(recordings(index))
     if not every:
         raise DataError("nothing to measure with", index.folder, "examples in the split test", 0)
