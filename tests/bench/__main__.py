@@ -16,7 +16,7 @@ from typing import Any
 
 import pipeline.__main__  # noqa: F401  (first: the commands' threads and allocator, here too)
 from pipeline.disk import store
-from tests.bench import bench_chain, bench_memory, bench_rest, bench_training
+from tests.bench import bench_chain, bench_labels, bench_memory, bench_rest, bench_training
 from tests.bench.common import Row
 
 LIBRARIES = ("numpy", "scipy", "soundfile", "soxr", "librosa", "h5py", "joblib")
@@ -31,7 +31,7 @@ PEERS = (
 def main() -> None:
     began, load = time.monotonic(), os.getloadavg()
     print(_machine())
-    rows = [*_mel(), *bench_chain.run(), *bench_rest.run()]
+    rows = [*_mel(), *bench_chain.run(), *bench_labels.run(), *bench_rest.run()]
     rows += [*bench_memory.run(), *bench_training.run(), *_tensorflow()]
     _table(rows)
     after = os.getloadavg()
