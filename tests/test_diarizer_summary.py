@@ -67,6 +67,17 @@ def test_parts_by_speakers_and_overlap() -> None:
     assert (other["overlaps"][LITTLE]["mean"], other["overlaps"][MUCH]["mean"]) == (0, 0.5)
 
 
+def test_parts_have_a_rate_with_a_collar_too() -> None:
+    """Of three starts and ends of the long one, two seconds are not scored."""
+    told = summary(rows())["systems"]["melmill"]
+    row = next(row for row in rows() if (row.recording, row.system) == ("long", "melmill"))
+    assert row.collar.rate != pytest.approx(row.exact.rate, rel=1e-3)
+    assert told["speakers_collar"][str(row.true)]["mean"] == pytest.approx(row.collar.rate)
+    assert told["speakers"][str(row.true)]["mean"] == pytest.approx(row.exact.rate)
+    assert told["overlaps_collar"].keys() == told["overlaps"].keys()
+    assert "DER 0.25 by number of speakers and by overlap, %" in table(summary(rows()))
+
+
 def test_intervals_are_drawn_over_recordings() -> None:
     told = summary(rows())
     der = told["systems"]["melmill"]["der"]

@@ -28,6 +28,7 @@ COLLAR = 0.25  # seconds
 OVERLAP = 0.1  # of the speech: from here on a recording is one of much overlap
 LITTLE, MUCH = "little", "much"
 DRAWS = 2000
+COLLARED = "collar"  # the field of Scored
 
 
 @dataclass(frozen=True)
@@ -131,13 +132,15 @@ def _system(rows: Sequence[Scored], parameters: float) -> Summary:
         "parameters": _told(parameters),
         "speakers": _parts(rows, lambda row: str(row.true)),
         "overlaps": _parts(rows, _much),
+        "speakers_collar": _parts(rows, lambda row: str(row.true), COLLARED),
+        "overlaps_collar": _parts(rows, _much, COLLARED),
     }  # fmt: skip
 
 
-def _parts(rows: Sequence[Scored], of: Any) -> Summary:
+def _parts(rows: Sequence[Scored], of: Any, errors: str = "exact") -> Summary:
     """DER of the recordings that are of one kind."""
     kinds = sorted({of(row) for row in rows})
-    return {kind: _rate([row.exact for row in rows if of(row) == kind]) for kind in kinds}
+    return {kind: _rate([getattr(r, errors) for r in rows if of(r) == kind]) for kind in kinds}
 
 
 def _rate(held: Sequence[Errors]) -> dict[str, float | None]:

@@ -19,7 +19,7 @@ def table(told: Summary) -> str:
     """All systems; by how many speak and how much of it at once; ours beside each other one."""
     parts = [_systems(told)]
     if len(told["speakers"]) > 1 or len(told["overlaps"]) > 1:
-        parts.append(_kinds(told))
+        parts += [_kinds(told), _kinds(told, "_collar", f" {COLLAR:g}")]
     if told["ours"]:
         parts.append(_ahead(told))
     return "\n\n".join(parts) + "\n"
@@ -62,7 +62,7 @@ def _notes(told: Summary) -> list[str]:
     ]
 
 
-def _kinds(told: Summary) -> str:
+def _kinds(told: Summary, errors: str = "", collar: str = "") -> str:
     """DER by number of speakers, and by overlap."""
     held = [("speakers", kind, f"{kind} speaker{'s' if kind != '1' else ''}")
             for kind in sorted(told["speakers"], key=int)]  # fmt: skip
@@ -71,8 +71,8 @@ def _kinds(told: Summary) -> str:
     rows.append(["recordings", *(str(told[what][kind]) for what, kind, _ in held)])
     for name in ordered(told):
         one = told["systems"][name]
-        rows.append([name, *(_cell(one[what][kind]) for what, kind, _ in held)])
-    return "DER by number of speakers and by overlap, %\n\n" + columns(rows)
+        rows.append([name, *(_cell(one[f"{what}{errors}"][kind]) for what, kind, _ in held)])
+    return f"DER{collar} by number of speakers and by overlap, %\n\n" + columns(rows)
 
 
 def _cell(found: Mapping[str, Any]) -> str:
