@@ -174,6 +174,10 @@ def test_entries_are_what_the_shards_say(base: Path) -> None:
         assert np.array_equal(stored[: len(heard)], heard)
 
 
+def test_every_recording_has_a_key_of_its_own(base: Path) -> None:
+    assert len({store.load_sealed(path)["key"] for path in entries(base)}) == 2
+
+
 def test_voices_join_the_windows_of_a_recording(base: Path) -> None:
     ann, bob = (draws.number(f"g-r1\x1f{who}") for who in ("ann", "bob"))
     assert [r["voices"].tolist() for r in of(base, "r1")] == [
@@ -209,6 +213,7 @@ def test_nothing_changed_and_nothing_is_done(root: Path, monkeypatch: pytest.Mon
         ({"audio__rate": 16000}, {"n1", "n2", "train", "valid", "test"}),
         ({"labels__generate": False}, {"test"}),  # the two without RTTM are gone
         ({"about": "another text"}, NONE),
+        ({"select__roles": ["labelled", "clean"]}, NONE),  # one speaker: there is nothing to guess
         ({"features__logmel__mels": 24}, {"train", "valid", "test"}),
         ({"output__fields": ["logmel", "activity"]}, {"train", "valid", "test"}),
     ],

@@ -147,6 +147,15 @@ def test_many_embeddings_are_grouped_in_blocks(monkeypatch: pytest.MonkeyPatch) 
     assert set(found) == {0, 1, 2}
 
 
+def test_what_sounds_otherwise_for_a_moment_is_no_turn() -> None:
+    """Twenty nats for another are not worth two changes of twelve; four hundred are."""
+    fits, near = np.zeros((2, 100)), np.ones(100, bool)
+    fits[1, 10:12] = fits[1, 40:80] = fits[0, :10] = fits[0, 80:] = 10.0
+    fits[0, 12:40] = 1.0
+    found = clusters._path(fits, near)
+    assert found.tolist() == [0] * 40 + [1] * 40 + [0] * 20
+
+
 def test_memory_grows_by_little_with_the_length() -> None:
     """Half an hour more takes 20 MB more at most; its samples would take 58 MB."""
     minute = sound(rounds("AB", 17), 60.0)
