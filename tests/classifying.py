@@ -16,6 +16,7 @@ from training.classes.parts import parts
 from training.classifier import teacher, train
 from training.classifier.profiles import chosen
 from training.data.index import load_index
+from training.engine import keras_train
 
 NAME = "tiny-classes"
 RECORDINGS = 30  # of 2 s, half of each class, each a group of its own
@@ -47,7 +48,7 @@ def script(
 ) -> int:  # fmt: skip
     """The run `a`, saved every 5 steps; returns the exit code."""
     os.environ["MELMILL_FAULT"] = fault
-    vars(run).update(cores=lambda: 1)  # threads: as quick for nets this small
+    vars(keras_train).update(cores=lambda: 1)  # threads: as quick for nets this small
     shipped = chosen(profile, backbone=backbone, epochs=epochs)
     settings = replace(shipped.settings, warmup=5, save_steps=5, save_seconds=0, log_steps=5)
     augment = shipped.augment if changed else None

@@ -19,6 +19,7 @@ from pipeline import cookbook, schema
 from pipeline.dsp import features
 from tests import corpus, here
 from training import run
+from training.engine import keras_train
 from training.hybrid.profiles import Profile, chosen
 
 NAME = "tiny-hybrid"
@@ -109,7 +110,7 @@ def script(
     from training.hybrid import net, train
 
     os.environ["MELMILL_FAULT"] = fault
-    vars(run).update(cores=lambda: 1)  # threads: as quick for nets this small
+    vars(keras_train).update(cores=lambda: 1)  # threads: as quick for nets this small
     vars(net).update(shrunk())
     one = small(profile, epochs=epochs, augment=changed)
     settings = replace(one.settings, warmup=5, save_steps=5, save_seconds=0, log_steps=5)

@@ -19,6 +19,7 @@ import soundfile as sf
 from pipeline import cookbook
 from tests import corpus, here
 from training import run
+from training.engine import keras_train
 from training.tagger.profiles import chosen
 from training.tagger.summary import summary
 
@@ -116,7 +117,7 @@ def script(
     from training.tagger import train
 
     os.environ["MELMILL_FAULT"] = fault
-    vars(run).update(cores=lambda: 1)  # threads: as quick for nets this small
+    vars(keras_train).update(cores=lambda: 1)  # threads: as quick for nets this small
     shipped = chosen(profile, net=net, epochs=epochs, augment=changed)
     settings = replace(shipped.settings, warmup=5, save_steps=5, save_seconds=0, log_steps=5)
     small = replace(shipped, batch=BATCH, settings=settings)

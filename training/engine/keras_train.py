@@ -89,9 +89,10 @@ def train(
     before = read_config(runs / name) if runs / name / "config.json" in known else None
     if before:
         of_its_shards(before, index)  # or each number that follows from them is named
-    ranks = joined(before["setup"]["threads"] if before else cores())
+    threads = before["setup"]["threads"] if before else cores()
+    ranks = joined(threads)
     work = begun(index)
-    with opened(artifacts, model, config, data, name=name) as run:
+    with opened(artifacts, model, config, data, name=name, threads=threads) as run:
         if checkpoint >= 0:
             Checkpoints(run.folder).go_back(checkpoint)
             run.mark("unfinished")
