@@ -134,8 +134,8 @@ def test_the_line_tells_of_parts_where_there_are_some() -> None:
 
 @pytest.mark.parametrize(
     ("size", "text"),
-    [(0, "0.00 GB"), (2**30, "1.00 GB"), (1.5 * 2**30, "1.50 GB"), (15 * 2**30, "15.00 GB"),
-     (10**9, "0.93 GB"), (5 * 2**20, "0.00 GB")],
+    [(0, "0 bytes"), (2**30, "1.00 GB"), (1.5 * 2**30, "1.50 GB"), (15 * 2**30, "15.00 GB"),
+     (10**9, "0.93 GB"), (5 * 2**20, "5 MB")],
 )  # fmt: skip
 def test_sizes_in_words(size: float, text: str) -> None:
     assert shown(size) == text
