@@ -115,6 +115,7 @@ def toy(root: str, *, fault: str = "", ahead: bool = False, bad: int = -1, threa
             ) as run:
                 if go_back >= 0:
                     Checkpoints(run.folder).go_back(go_back)
+                    run.mark("unfinished")  # as every script does
                 train(run, settings, data, ranks)
 
     return main(work)

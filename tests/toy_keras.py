@@ -133,6 +133,7 @@ def toy(root: str, *, fault: str = "", bad: int = -1, name: str = "a", go_back: 
         ) as run:  # fmt: skip
             if go_back >= 0:
                 Checkpoints(run.folder).go_back(go_back)
+                run.mark("unfinished")  # as every script does
             train(run, settings, data, ranks, plain)
 
     return main(work)
