@@ -233,9 +233,8 @@ def without_test(path: Path) -> Index:
 def test_a_run_that_cannot_be_measured_is_finished_and_says_what_to_do(
     artifacts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from training.denoiser import train
 
-    monkeypatch.setattr(train, "load_index", without_test)
+    monkeypatch.setattr("training.data.index.load_index", without_test)
     run = told("train", artifacts, RECIPE=LOW, EPOCHS="1", RUN="blind")
     blind = folder(artifacts, "blind")
     assert (run.code, run.out) == (1, "")
@@ -462,12 +461,11 @@ def test_on_another_recipe_and_into_the_card(artifacts: Path) -> None:
 def test_other_shards_than_it_was_trained_on_are_warned_of(
     artifacts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from training.denoiser import train
 
     run = told("evaluate", artifacts, RUN="low", LIMIT="2")
     assert "WARNING" not in run.err
     other = functools.partial(here.dataclasses.replace, key="other")
-    monkeypatch.setattr(train, "load_index", lambda path: other(load_index(path)))
+    monkeypatch.setattr("training.data.index.load_index", lambda path: other(load_index(path)))
     run = told("evaluate", artifacts, RUN="low", LIMIT="2")
     assert run.code == 0
     assert f"{LOW}: built anew since low was trained" in run.err

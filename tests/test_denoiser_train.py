@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch")
 from tests import here, trainings  # noqa: E402
 from tests.denoising import HIGH, LOW  # noqa: E402
 from tests.here import fresh  # noqa: E402
-from training.data.index import DataError, Index, load_index  # noqa: E402
+from training.data.index import DataError, Index, load_index, load_indexes  # noqa: E402
 from training.data.mixing import Online  # noqa: E402
 from training.data.torch_data import count, pairs  # noqa: E402
 from training.denoiser import train as script  # noqa: E402
@@ -30,7 +30,6 @@ from training.denoiser.train import (  # noqa: E402
     Validation,
     configuration,
     folder_of,
-    indexes_of,
     trained,
 )
 from training.engine import torch_fit as engine  # noqa: E402
@@ -105,7 +104,7 @@ def test_three_epochs_make_a_net_that_helps(artifacts: Path) -> None:
     assert (result.state.step, result.why) == (3 * STEPS, "all epochs are done")
     rows = valid(folder_of(artifacts, "a"))
     assert [row["step"] for row in rows] == [STEPS, 2 * STEPS, 3 * STEPS]
-    before = Validation(indexes_of(artifacts, [LOW]), 8000, make_loss("composite-sdr", 8000))
+    before = Validation(load_indexes(artifacts, [LOW]), 8000, make_loss("composite-sdr", 8000))
     torch.manual_seed(0)
     fresh_net = make_net("spec", 8000).eval()
     with torch.no_grad():
@@ -218,7 +217,7 @@ def test_several_recipes_share_that_and_are_heard_at_one_rate(
     artifacts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(script, "VALID", 21)
-    indexes = indexes_of(artifacts, [LOW, HIGH])
+    indexes = load_indexes(artifacts, [LOW, HIGH])
     batches = Validation(indexes, 8000, make_loss("mse", 8000)).batches
     assert [len(noisy) for noisy, _ in batches] == [10, 10]
     assert {wave.shape[1] for pair in batches for wave in pair} == {4096}
@@ -448,7 +447,9 @@ def test_other_shards_under_the_same_name_are_refused(
     begun: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = load_index(begun / LOW).key
-    monkeypatch.setattr(script, "load_index", lambda path: replace(load_index(path), key="other"))
+    monkeypatch.setattr(
+        "training.data.index.load_index", lambda path: replace(load_index(path), key="other")
+    )
     with pytest.raises(Changed, match=rf"expected data.{LOW} = '{key}'; got 'other'"):
         train(begun, asked(begun, seed=5), "first")
 
@@ -482,7 +483,7 @@ def test_nor_does_a_recipe_with_nothing_to_validate_with(
         index = load_index(path)
         return replace(index, entries=tuple(s for s in index.entries if s.split != "valid"))
 
-    monkeypatch.setattr(script, "load_index", without)
+    monkeypatch.setattr("training.data.index.load_index", without)
     with pytest.raises(DataError, match="nothing to validate with.*Add recordings of more speak"):
         train(artifacts, asked(artifacts))
     assert not (artifacts / "runs").exists()

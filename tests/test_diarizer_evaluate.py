@@ -98,8 +98,8 @@ def test_what_is_said_is_what_columns_hold(heard: Index) -> None:
         with h5py.File(heard.path(row.blocks.shard)) as file:
             activity, voices = file["activity"][row.at], file["voices"][row.at]
             assert file["source"][row.at].decode().startswith(one.name)
-        assert {turn.speaker for turn in one.truth} == set("ABCD"[: np.count_nonzero(voices)])
-        for column, name in zip(activity.T, "ABCD", strict=True):
+        assert {turn.speaker for turn in one.truth} == set("1234"[: np.count_nonzero(voices)])
+        for column, name in zip(activity.T, "1234", strict=True):
             mine = [turn for turn in one.truth if turn.speaker == name]
             told = np.zeros(len(column), bool)
             for turn in mine:
@@ -116,7 +116,7 @@ class Held:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, index: Index, *rows: Any) -> None:
         self.rows = rows
-        monkeypatch.setattr(evaluate, "rows", lambda index, split: list(range(len(rows))))
+        monkeypatch.setattr(evaluate, "rows", lambda index, split, **_: list(range(len(rows))))
         monkeypatch.setattr(evaluate, "_fields", lambda row, *names: self.one(*rows[row]))
         monkeypatch.setattr(evaluate, "_recording", self.recording)
         self.found = [(name, parts) for name, parts in recordings(index)]
@@ -163,7 +163,7 @@ def test_turns_over_the_border_of_windows_are_whole(
     assert one.name == "x-128000"
     assert one.seconds == pytest.approx(8 + 2.625)
     assert one.truth == (
-        Turn(0.0, 0.5, "A"), Turn(7.0, 8.0, "B"), Turn(8.0, 8.3, "B"), Turn(10.5, 10.625, "C")
+        Turn(0.0, 0.5, "1"), Turn(7.0, 8.0, "2"), Turn(8.0, 8.3, "2"), Turn(10.5, 10.625, "3")
     )  # fmt: skip
     whole = [Turn(0, 0.5, "y"), Turn(7.0, 8.3, "x"), Turn(10.5, 10.625, "z")]
     assert errors(one.truth, whole).rate == 0  # a border is no change of speaker

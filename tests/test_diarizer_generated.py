@@ -3,6 +3,7 @@
 Reads and writes in pytest's folders.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,11 @@ pytest.importorskip("torch")
 
 from tests.diarizing import _REAL, ODD, TURNS, spoken  # noqa: E402
 from training.data.index import DataError, Index, load_index  # noqa: E402
+from training.diarizer import validation  # noqa: E402
 from training.diarizer.evaluate import measured, recordings  # noqa: E402
-from training.diarizer.sequences import voices  # noqa: E402
+from training.diarizer.loss import Orders  # noqa: E402
+from training.diarizer.profiles import PROFILES  # noqa: E402
+from training.diarizer.sequences import rows, voices  # noqa: E402
 
 RECIPE = here.changed(
     _REAL, name="guess", labels__generate=True,
@@ -48,7 +52,7 @@ def test_what_was_guessed_is_left_out_and_counted(
     assert index.counts["generated"] == 2
     (one,) = recordings(index)  # its windows are joined, as voices have names
     assert one.seconds == pytest.approx(ODD)
-    assert sorted({turn.speaker for turn in one.truth}) == ["A", "B", "C"]
+    assert sorted({turn.speaker for turn in one.truth}) == ["1", "2", "3"]
     rows = measured({}, {}, index)
     assert {row.recording for row in rows} == {one.name}
     said = capsys.readouterr()
@@ -69,3 +73,21 @@ def test_all_given_is_said_without_a_word(
     said = capsys.readouterr()
     assert "left out" not in said.out + said.err
     assert len(voices([index])) == 3  # names to learn voices by
+
+
+def test_epochs_are_not_judged_by_guesses(tmp_path: Path) -> None:
+    index = built(tmp_path, True, False, False)
+    every, given = rows(index, "test"), rows(index, "test", given=True)
+    assert (len(every), len(given)) == (9, 3)
+    profile = replace(PROFILES["demo"], speakers=index.recipe["labels"]["speakers"])
+    orders = Orders(profile.head, profile.sets)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(validation, "rows", lambda index, split, **how: rows(index, "test", **how))
+        held = validation.Validation([index], profile, orders).batches
+        assert sum(len(batch["frames"]) for batch in held) == 3
+    (none := tmp_path / "none").mkdir()
+    guessed = built(none, False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(validation, "rows", lambda index, split, **how: rows(index, "test", **how))
+        with pytest.raises(DataError, match="labels that were given"):
+            validation.Validation([guessed], profile, orders)

@@ -17,13 +17,14 @@ from tests import here, trainings  # noqa: E402
 from tests.diarizing import HEARD, REAL, STEPS, TALKS, TINY  # noqa: E402
 from tests.here import fresh  # noqa: E402
 from training import durable  # noqa: E402
-from training.data.index import DataError, Index, load_index  # noqa: E402
+from training.data.index import DataError, Index, load_index, load_indexes  # noqa: E402
 from training.diarizer import train as script  # noqa: E402
-from training.diarizer.loss import HEADS, Objective  # noqa: E402
+from training.diarizer.loss import HEADS, Orders  # noqa: E402
+from training.diarizer.net import Diarizer  # noqa: E402
 from training.diarizer.powerset import coarser  # noqa: E402
 from training.diarizer.profiles import Profile  # noqa: E402
 from training.diarizer.sequences import Sequences, rows, voices  # noqa: E402
-from training.diarizer.train import COST, configuration, indexes_of, make_net, trained  # noqa: E402
+from training.diarizer.train import COST, configuration, make_net, trained  # noqa: E402
 from training.diarizer.validation import Validation  # noqa: E402
 from training.engine import torch_fit as engine  # noqa: E402
 from training.engine.checkpoint import Checkpoints  # noqa: E402
@@ -80,11 +81,9 @@ def begun(first: Path, artifacts: Path) -> Path:
 
 
 def judged(artifacts: Path, net: Any, profile: Profile = TINY) -> dict[str, float]:
-    indexes = indexes_of(artifacts, [TALKS])
-    known = torch.zeros(0, dtype=torch.long)
-    loss = Objective(profile.head, profile.sets, known=known, voice=0.0)
+    indexes = load_indexes(artifacts, [TALKS])
     with torch.no_grad():
-        return Validation(indexes, profile, loss)(net.eval())
+        return Validation(indexes, profile, Orders(profile.head, profile.sets))(net.eval())
 
 
 # ---- learning ----------------------------------------------------------------------------------
@@ -138,25 +137,24 @@ def test_without_augmentation_the_net_is_given_what_is_stored(
     artifacts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
-    real = Objective._losses
+    real = Diarizer.forward
 
-    def noted(self: Objective, net: Any, batch: Any, *rest: Any) -> Any:
-        seen.append((net.training, batch))
-        return real(self, net, batch, *rest)
+    def noted(self: Diarizer, logmel: Any, count: Any) -> Any:
+        seen.append((self.training, logmel))
+        return real(self, logmel, count)
 
-    monkeypatch.setattr(Objective, "_losses", noted)
+    monkeypatch.setattr(Diarizer, "forward", noted)
     index = load_index(artifacts / TALKS)
     for name, augment in (("plain", None), ("other", {})):
         seen.clear()
         train(artifacts, asked(artifacts, augment=augment), name)
         plain = Sequences([index], 4, longest=800).epoch(0)
         same = [
-            batch["logmel"].shape == one["logmel"].shape
-            and np.array_equal(batch["logmel"].numpy(), one["logmel"])
-            for (_, batch), one in zip((s for s in seen if s[0]), plain, strict=True)
+            logmel.shape == one["logmel"].shape and np.array_equal(logmel.numpy(), one["logmel"])
+            for (_, logmel), one in zip((s for s in seen if s[0]), plain, strict=True)
         ]
         assert all(same) if augment is None else not any(same)
-        scored = {tuple(batch["logmel"].shape) for training, batch in seen if not training}
+        scored = {tuple(logmel.shape) for training, logmel in seen if not training}
         assert scored == {(5, 800, 20)}  # validation is of what is stored
 
 
@@ -190,8 +188,7 @@ class Sure(torch.nn.Module):  # type: ignore[name-defined]
 
 def test_who_knows_the_truth_has_no_errors_and_silence_misses_all(artifacts: Path) -> None:
     index = load_index(artifacts / TALKS)
-    known = torch.zeros(0, dtype=torch.long)
-    one = Validation([index], TINY, Objective("powerset", TINY.sets, known=known, voice=0))
+    one = Validation([index], TINY, Orders("powerset", TINY.sets))
     assert [len(batch["frames"]) for batch in one.batches] == [5]
     (batch,) = one.batches
     truth = torch.from_numpy(batch["activity"])
@@ -207,16 +204,15 @@ def test_no_more_than_so_many_sequences_evenly_of_all_recipes(
 ) -> None:
     monkeypatch.setattr("training.diarizer.validation.VALID", most)
     monkeypatch.setattr("training.diarizer.validation.HEARD", 2)
-    indexes = indexes_of(artifacts, [TALKS, REAL])
+    indexes = load_indexes(artifacts, [TALKS, REAL])
     assert [len(rows(index, "valid")) for index in indexes] == [5, 3]
-    one = Validation(indexes, TINY, Objective("powerset", TINY.sets, known=torch.zeros(0), voice=0))
+    one = Validation(indexes, TINY, Orders("powerset", TINY.sets))
     counts = [len(batch["frames"]) for batch in one.batches]
     assert max(counts) <= 2
     assert sum(counts) <= max(most, 2)
     assert {"voices" in batch for batch in one.batches} == {True, False}
     once = replace(TINY, once=True)
-    few = Validation(indexes[1:], once, Objective("powerset", TINY.sets, known=torch.zeros(0),
-                                                  voice=0))  # fmt: skip
+    few = Validation(indexes[1:], once, Orders("powerset", TINY.sets))
     assert sum(len(batch["frames"]) for batch in few.batches) == 1
 
 
@@ -309,7 +305,8 @@ def test_a_run_that_hears_otherwise_is_refused(
     begun: Path, monkeypatch: pytest.MonkeyPatch, key: str, section: str, changes: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(
-        script, "load_index", lambda path: otherwise(load_index(path), section, **changes)
+        "training.data.index.load_index",
+        lambda path: otherwise(load_index(path), section, **changes),
     )
     with pytest.raises(Changed, match="of another heard; expected"):
         asked(begun, **{key: "first"})
@@ -371,7 +368,7 @@ def test_nor_does_a_recipe_with_nothing_to_validate_with(
         index = load_index(path)
         return replace(index, entries=tuple(s for s in index.entries if s.split != "valid"))
 
-    monkeypatch.setattr(script, "load_index", without)
+    monkeypatch.setattr("training.data.index.load_index", without)
     with pytest.raises(DataError, match="nothing to validate with.*Add recordings of more speak"):
         train(artifacts, asked(artifacts))
     assert not (artifacts / "runs").exists()
@@ -390,7 +387,7 @@ def test_recipes_that_do_not_fit_each_other_or_the_net(
         index = load_index(path)
         return otherwise(index, section, **changes) if path.name == REAL else index
 
-    monkeypatch.setattr(script, "load_index", odd)
+    monkeypatch.setattr("training.data.index.load_index", odd)
     assert asked(artifacts, TALKS)
     with pytest.raises((Changed, DataError), match=said):
         asked(artifacts, TALKS, REAL)
@@ -401,7 +398,7 @@ def test_a_recipe_without_activity(artifacts: Path, monkeypatch: pytest.MonkeyPa
         index = load_index(path)
         return replace(index, fields=tuple(f for f in index.fields if f.name != "activity"))
 
-    monkeypatch.setattr(script, "load_index", mute)
+    monkeypatch.setattr("training.data.index.load_index", mute)
     with pytest.raises(DataError, match=f"{TALKS} does not say who speaks"):
         asked(artifacts)
 
@@ -427,7 +424,9 @@ def test_other_shards_under_the_same_name_are_refused(
     begun: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = asked(begun, seed=5)
-    monkeypatch.setattr(script, "load_index", lambda path: replace(load_index(path), key="other"))
+    monkeypatch.setattr(
+        "training.data.index.load_index", lambda path: replace(load_index(path), key="other")
+    )
     with pytest.raises(Changed, match=rf"data.{TALKS} = '\w+'; got 'other'"):
         train(begun, config, "first")
 
@@ -437,4 +436,4 @@ def test_all_heads_are_known(artifacts: Path) -> None:
         assert asked(artifacts, head=head)["head"] == head
     with pytest.raises(Changed, match="head: out of range; expected powerset or pit-bce"):
         asked(artifacts, head="softmax")
-    assert len(voices(indexes_of(artifacts, [TALKS]))) == asked(artifacts)["known"]
+    assert len(voices(load_indexes(artifacts, [TALKS]))) == asked(artifacts)["known"]

@@ -46,6 +46,22 @@ def files(name: str, exports: Facts | None) -> str:
     return text
 
 
+def torch_files(name: str, exports: Facts | None) -> str:
+    """The same of networks of torch, which hear sound."""
+    rows = exports["exports"] if exports else []
+    if not rows:
+        return f"`make export RUN={name}` writes the model as ONNX and TorchScript."
+    held = [["file", "MB", "largest difference", "ms a second of sound, one core"]]
+    for row in rows:
+        size = f"{row['bytes'] / 1e6:.1f}"
+        held.append([f"`{row['file']}`", size, f"{row['difference']:.1g}", f"{row['ms']:.1f}"])
+    return grid(held)
+
+
+def has_onnx(exports: Facts | None) -> bool:
+    return any(row["file"].endswith(".onnx") for row in (exports or {"exports": []})["exports"])
+
+
 def measured(tables: Mapping[str, str]) -> str:
     """The tables by recipe, as they are printed."""
     if not tables:

@@ -61,10 +61,9 @@ def summary(
                 measure: margin(labels, systems[ours], held, groups, measure=measure, seed=seed)
                 for measure in MEASURES
             }
-            for name, held in systems.items()
-            if name != ours
+            for name, held in systems.items() if name != ours
         },
-    }
+    }  # fmt: skip
 
 
 def ordered(told: Summary) -> list[str]:

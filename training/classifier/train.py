@@ -30,6 +30,7 @@ from training.engine.checkpoint import Checkpoints
 from training.engine.keras_fit import Result, fit
 from training.engine.keras_ranks import Ranks, replicas
 from training.engine.keras_train import Config, Trained, Work, adamw
+from training.engine.loop import nothing
 from training.errors import RunError
 from training.graph.start import begun
 from training.run import Run, say
@@ -142,5 +143,5 @@ class _Work:
         judged = Validation(self.index, held.valid, (field,), labels[held.valid])
         return fit(
             net, lambda: adamw(settings.rate, profile.decay), objective, data,
-            judged if run else keras_train.nothing, run, settings, ranks,
+            judged if run else nothing, run, settings, ranks,
         )  # fmt: skip

@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, get_args, get_origin, get_type_hints
@@ -172,6 +172,11 @@ def load_index(path: str | Path) -> Index:
         raise DataError("not a valid index", path, got=error) from error
     _check_files(index)
     return index
+
+
+def load_indexes(artifacts: Path, recipes: Iterable[str]) -> list[Index]:
+    """Those of several recipes, by name."""
+    return [load_index(artifacts / name) for name in recipes]
 
 
 def _seal(data: Mapping[str, Any]) -> str:

@@ -6,7 +6,15 @@ Reads and writes nothing: it is given what a run holds and returns Markdown.
 import datetime
 from collections.abc import Mapping
 
-from training.cards import Facts, configuration, data_grid, grid, measured, versions
+from training.cards import (
+    Facts,
+    configuration,
+    data_grid,
+    has_onnx,
+    measured,
+    torch_files,
+    versions,
+)
 from training.denoiser.summary import INPUT, Summary
 from training.denoiser.table import table
 
@@ -76,15 +84,10 @@ def _use(rate: int, name: str, exports: Facts | None) -> str:
         f"    make denoise RUN={name} IN=noisy.wav OUT=clean.wav\n\n"
         "takes a file or a folder, of any rate and number of channels.\n\n"
     )
-    rows = exports["exports"] if exports else []
-    if not rows:
-        return text + f"`make export RUN={name}` writes the model as ONNX and TorchScript."
-    cells = [["file", "MB", "largest difference", "ms a second of sound, one core"]]
-    for row in rows:
-        size = f"{row['bytes'] / 1e6:.1f}"
-        cells.append([f"`{row['file']}`", size, f"{row['difference']:.1g}", f"{row['ms']:.1f}"])
-    text += grid(cells) + "\n\nThe difference is to the network itself, in parts of full scale."
-    if any(row["file"].endswith(".onnx") for row in rows):
+    text += torch_files(name, exports)
+    if exports and exports["exports"]:
+        text += "\n\nThe difference is to the network itself, in parts of full scale."
+    if has_onnx(exports):
         text += f" Without this project, with onnxruntime:\n\n{SNIPPET.format(rate=rate)}"
     return text
 

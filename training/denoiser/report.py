@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from training import durable, report
-from training.data.index import Index
+from training.data.index import Index, load_indexes
 from training.denoiser import plots
 from training.denoiser.card import card
 from training.denoiser.evaluate import matrix, measure
@@ -20,8 +20,8 @@ from training.denoiser.peers import absent, peers
 from training.denoiser.summary import Summary, save, summary
 from training.denoiser.systems import System, ours
 from training.denoiser.table import matrix_table, table
-from training.denoiser.train import Trained, indexes_of
-from training.engine.torch_export import TOLD, Ports, export
+from training.denoiser.train import Trained
+from training.engine.torch_export import TOLD, Ports, export, lines
 from training.facts import FREE
 from training.report import counts
 from training.run import read_config, read_metrics, say
@@ -35,7 +35,7 @@ def whole(run: Trained, artifacts: Path) -> str:
     """Everything, at the end of a run; returns what to print."""
 
     def measured() -> str:
-        indexes = indexes_of(artifacts, run.facts["config"]["recipes"])
+        indexes = load_indexes(artifacts, run.facts["config"]["recipes"])
         _measured([run], indexes)
         for index in indexes:
             page = listen(ours(run.net, run.rate), index, run.folder / f"listen-{index.name}")
@@ -56,7 +56,7 @@ def evaluation(
     """One run, or several that differ in their seed alone, on each recipe; with several recipes, or
     runs of several kinds, also the table of each on each."""
     names = on or list(dict.fromkeys(n for run in runs for n in run.facts["config"]["recipes"]))
-    indexes = indexes_of(artifacts, names)
+    indexes = load_indexes(artifacts, names)
     kinds = {_kind(run) for run in runs}
     told = _measured(runs, indexes, limit, dnsmos) if len(kinds) == 1 else ""
     if len(kinds) > 1 or len(indexes) > 1:
@@ -137,10 +137,4 @@ def exported(run: Trained) -> str:
     """The run's model as ONNX and TorchScript, and the card that tells of them."""
     found = export(run.net, run.rate, run.folder, Ports("noisy", "clean", "samples"))
     redrawn(run.folder)
-    lines = [
-        f"{run.folder / one['file']}: {one['bytes'] / 1e6:.1f} MB, loaded again: at most "
-        f"{one['difference']:.1g} from the network, "
-        f"{one['ms']:.1f} ms of one core for a second of sound"
-        for one in found["exports"]
-    ]
-    return "\n".join([*lines, f"how to use them: {run.folder / CARD}"])
+    return "\n".join([*lines(run.folder, found), f"how to use them: {run.folder / CARD}"])

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from training.data.batches import Share
-from training.data.index import DataError, Index, load_index
+from training.data.index import DataError, Index, load_indexes
 from training.data.torch_data import Mixtures, count, pairs
 from training.denoiser.loss import make_loss
 from training.denoiser.metrics import si_sdr_gain
@@ -23,7 +23,7 @@ from training.denoiser.net import Denoiser, encoder_parameters, make_net
 from training.denoiser.profiles import Profile, profile_of
 from training.denoiser.systems import at_rate
 from training.engine import torch_fit as engine
-from training.engine.checkpoint import HASH, Checkpoints, used, weights
+from training.engine.checkpoint import Checkpoints, best_hash, used, weights
 from training.engine.torch_learner import Batch, Loss, tensors
 from training.engine.torch_ranks import Ranks
 from training.errors import Changed
@@ -67,7 +67,7 @@ def configuration(
     """What determines a new run's weights, with its data's keys."""
     if not recipes:
         raise Changed("no recipe", "RECIPE", "names or .toml files")
-    rates = [int(index.recipe["audio"]["rate"]) for index in indexes_of(artifacts, recipes)]
+    rates = [int(index.recipe["audio"]["rate"]) for index in load_indexes(artifacts, recipes)]
     config = {**profile.config(), "recipes": list(recipes), "rate": min(rates)}
     if init:
         config["init"] = _start(named(artifacts, init, MODEL), profile.arch, min(rates))
@@ -89,15 +89,7 @@ def _start(folder: Path, arch: str, rate: int) -> dict[str, str]:
             f"{facts['arch']} for {facts['rate']} Hz",
             "give ARCH= as there; a spec net starts from one of its own rate, a unet from any",
         )
-    return {"run": folder.name, "checkpoint": _hash(folder)}
-
-
-def _hash(folder: Path) -> str:
-    return Checkpoints(folder).best().read_bytes()[-HASH:].hex()
-
-
-def indexes_of(artifacts: Path, recipes: Sequence[str]) -> list[Index]:
-    return [load_index(artifacts / name) for name in recipes]
+    return {"run": folder.name, "checkpoint": best_hash(folder)}
 
 
 def train(
@@ -107,7 +99,7 @@ def train(
 
     What cannot be trained from is found before there is a run.
     """
-    indexes = indexes_of(artifacts, config["recipes"])
+    indexes = load_indexes(artifacts, config["recipes"])
     settings = profile_of(config).settings
     parts = _parts(config, indexes, ranks)
     if not ranks.first:
@@ -136,13 +128,9 @@ def _parts(
         share=Share(ranks.rank, ranks.world),
         workers=MIXERS if ranks.device.type == "cuda" else 1,
     )  # fmt: skip
-    validation = Validation(indexes, rate, loss) if ranks.first else _nothing
+    validation = Validation(indexes, rate, loss) if ranks.first else engine.nothing
     optimizer = _optimizer(profile, net, frozen="init" in config)
     return net, optimizer, Objective(loss), data, validation
-
-
-def _nothing(net: nn.Module) -> Mapping[str, float]:
-    raise AssertionError("only the first process validates")
 
 
 def _optimizer(profile: Profile, net: nn.Module, *, frozen: bool) -> torch.optim.Optimizer:
@@ -161,7 +149,7 @@ def _optimizer(profile: Profile, net: nn.Module, *, frozen: bool) -> torch.optim
 
 def _begin_from(net: nn.Module, folder: Path, init: Mapping[str, str]) -> None:
     other = trained(folder)
-    if _hash(folder) != init["checkpoint"]:
+    if best_hash(folder) != init["checkpoint"]:
         raise Changed(
             "the run to start from has learnt more since", folder, do="name a new run with RUN="
         )

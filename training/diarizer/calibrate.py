@@ -17,10 +17,11 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 from training import durable
-from training.data.index import DataError
+from training.data.index import DataError, load_indexes
 from training.diarizer.infer import ALIKE, Listener
 from training.diarizer.sequences import Row, read, rows
-from training.diarizer.train import VOICES, Trained, best_hash, indexes_of
+from training.diarizer.train import VOICES, Trained
+from training.engine.checkpoint import best_hash
 from training.run import say
 
 LEAST = 2.0  # seconds that somebody has to speak in each half
@@ -33,8 +34,10 @@ def calibrated(run: Trained, artifacts: Path) -> Trained:
         return run
     profile = run.profile
     try:
-        indexes = indexes_of(artifacts, run.facts["config"]["recipes"])
-        every = [row for index in indexes for row in rows(index, "valid", first=profile.once)]
+        indexes = load_indexes(artifacts, run.facts["config"]["recipes"])
+        every = [
+            row for index in indexes for row in rows(index, "valid", first=profile.once, given=True)
+        ]
     except DataError as error:
         say(f"{run.folder.name}: voices are told apart as by any net ({error})")
         return run

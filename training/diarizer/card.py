@@ -6,7 +6,15 @@ Reads and writes nothing: it is given what a run holds and returns Markdown.
 import datetime
 from collections.abc import Mapping
 
-from training.cards import Facts, configuration, data_grid, grid, measured, versions
+from training.cards import (
+    Facts,
+    configuration,
+    data_grid,
+    has_onnx,
+    measured,
+    torch_files,
+    versions,
+)
 from training.diarizer.summary import Summary
 from training.diarizer.table import table
 
@@ -84,15 +92,10 @@ def _use(config: Facts, name: str, exports: Facts | None) -> str:
         f"    make diarize RUN={name} IN=talk.wav OUT=talk.rttm\n\n"
         "takes a file or a folder, of any rate, length and number of channels.\n\n"
     )
-    rows = exports["exports"] if exports else []
-    if not rows:
-        return text + f"`make export RUN={name}` writes the model as ONNX and TorchScript."
-    cells = [["file", "MB", "largest difference", "ms a second of sound, one core"]]
-    for row in rows:
-        size = f"{row['bytes'] / 1e6:.1f}"
-        cells.append([f"`{row['file']}`", size, f"{row['difference']:.1g}", f"{row['ms']:.1f}"])
-    text += grid(cells) + "\n\nThe difference is of a probability, to the network itself."
-    if any(row["file"].endswith(".onnx") for row in rows):
+    text += torch_files(name, exports)
+    if exports and exports["exports"]:
+        text += "\n\nThe difference is of a probability, to the network itself."
+    if has_onnx(exports):
         snippet = SNIPPET.format(rate=config["heard"]["audio"]["rate"], frame=frame_of(config))
         text += (
             " They answer for one window; a longer recording is cut and stitched by `make diarize`."

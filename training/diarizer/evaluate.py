@@ -85,19 +85,16 @@ def recordings(index: Index, split: str = TEST) -> Iterator[Recording]:
 
 def _told(index: Index, split: str) -> Iterator[tuple[str, Row, dict[str, np.ndarray]]]:
     names = {field.name for field in index.fields}
-    told = ("source", "start", "valid", "activity", "voices", "generated")
+    told = ("source", "start", "valid", "activity", "voices")
     wanted = [n for n in told if n in names]
-    for row in rows(index, split):
+    for row in rows(index, split, given=True):
         held = _fields(row, *wanted)
-        if not held.get("generated", 0):
-            yield bytes(held["source"].reshape(1)[0]).decode()[:12], row, held
+        yield bytes(held["source"].reshape(1)[0]).decode()[:12], row, held
 
 
 def generated(index: Index, split: str = TEST) -> int:
-    """Examples of a split whose labels were guessed."""
-    if "generated" not in {field.name for field in index.fields}:
-        return 0
-    return sum(int(_fields(row, "generated")["generated"]) for row in rows(index, split))
+    """How many examples of a split have labels that were guessed."""
+    return len(rows(index, split)) - len(rows(index, split, given=True))
 
 
 def _fields(row: Row, *names: str) -> dict[str, np.ndarray]:
@@ -125,7 +122,7 @@ def _recording(
                 if begin + a * step < stop:
                     truth.append(Turn(begin + a * step, stop, f"{voice:x}"))
     truth.sort()
-    names = {name: chr(65 + k) for k, name in enumerate(dict.fromkeys(t.speaker for t in truth))}
+    names = {who: str(k) for k, who in enumerate(dict.fromkeys(t.speaker for t in truth), 1)}
     truth = [turn._replace(speaker=names[turn.speaker]) for turn in truth]
     seconds = (int(part[-1][1]["start"]) - start + int(part[-1][1]["valid"])) / rate
     called = f"{name}-{start}" if start else name

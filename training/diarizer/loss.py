@@ -51,6 +51,10 @@ class Orders(nn.Module):
         gained = joint[:, self.places, columns].sum(-1)  # (batch, orders)
         return ((plain * heard).sum(1)[:, None] - gained).T / heard.sum(1)
 
+    def least(self, answers: Tensor, wanted: Tensor, heard: Tensor) -> Tensor:
+        """Of each example in the order that fits it best, the mean over examples."""
+        return self.each(answers, wanted, heard).min(0).values.mean()
+
 
 def speaking(answers: Tensor, head: str, sets: Powerset) -> Tensor:
     """(batch, frames, speakers): how likely it is that each speaks."""
@@ -83,9 +87,7 @@ class Objective:
         shorter, count = net_of(net).shorter, batch["frames"]
         talking = coarser(batch["activity"], shorter)
         heard = recorded(answers.shape[1], -(-count // shorter)).float()
-        wanted = self.orders.wanted(talking)
-        losses = self.orders.each(answers, wanted, heard)
-        loss = losses.min(0).values.mean()
+        loss = self.orders.least(answers, self.orders.wanted(talking), heard)
         told = {"speech": loss.detach()}
         if self.teacher:
             taught = self._taught(batch, answers, heard, shorter)
@@ -111,7 +113,7 @@ class Objective:
             said = said.sigmoid() if orders.head == "pit-bce" else said.softmax(-1)
             said = regridded(said, net_of(net).shorter, shorter)[:, : answers.shape[1]]
             said = F.pad(said, (0, 0, 0, answers.shape[1] - said.shape[1]))
-        return orders.each(answers, said, heard).min(0).values.mean()
+        return orders.least(answers, said, heard)
 
     def _voice(
         self, net: nn.Module, voices: Tensor, talking: Tensor, heard: Tensor, who: Tensor

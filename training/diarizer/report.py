@@ -27,7 +27,7 @@ from training.diarizer.summary import Summary, save, summary
 from training.diarizer.systems import System
 from training.diarizer.table import table
 from training.diarizer.train import Trained
-from training.engine.torch_export import TOLD, Ports, export
+from training.engine.torch_export import TOLD, Ports, export, lines
 from training.history import RATE, Panel
 from training.report import Report
 from training.run import say
@@ -135,7 +135,6 @@ class Sounded(nn.Module):
     def __init__(self, listener: Listener) -> None:
         super().__init__()
         self.logmel, self.net, self.shorter = listener.logmel, listener.net, listener.frame
-        self.each = listener.profile.shorter
         self.head, self.hop = listener.profile.head, listener.logmel.hop
         self.register_buffer("table", listener.profile.sets.table())
 
@@ -155,10 +154,4 @@ def exported(run: Trained) -> str:
     ports = Ports("wave", "speaking", "frames")
     found = export(Sounded(listener), listener.rate, run.folder, ports)
     redrawn(run.folder)
-    lines = [
-        f"{run.folder / one['file']}: {one['bytes'] / 1e6:.1f} MB, loaded again: at most "
-        f"{one['difference']:.1g} from the network, "
-        f"{one['ms']:.1f} ms of one core for a second of sound"
-        for one in found["exports"]
-    ]
-    return "\n".join([*lines, f"how to use them: {run.folder / CARD}"])
+    return "\n".join([*lines(run.folder, found), f"how to use them: {run.folder / CARD}"])

@@ -19,6 +19,7 @@ from training.data.ordered import ordered
 from training.data.shards import Arrays, Blocks
 
 FIELDS = ("logmel", "activity")  # what every recipe must have
+TOLD = ("start", "generated")  # what examples are chosen by
 MORE = ("voices", "source", "start", "valid")  # what is used beside it, where it is there
 
 
@@ -41,16 +42,22 @@ def heard(index: Index) -> dict[str, Any]:
     return {"audio": dict(index.recipe["audio"]), "feature": index.recipe["features"]["logmel"]}
 
 
-def rows(index: Index, split: str, *, first: bool = False) -> list[Row]:
-    """Every example of a split; with `first` only those that begin a recording."""
+def rows(index: Index, split: str, *, first: bool = False, given: bool = False) -> list[Row]:
+    """Every example of a split; with `first` only those that begin a recording, with `given` only
+    those whose labels were not guessed."""
     check(index)
     found = []
     for shard in index.shards(split, "hdf5"):
         blocks = Blocks(index, shard)
-        starts = np.empty(shard.examples, np.int64)
+        told = {f.name: np.empty(shard.examples, f.numpy) for f in index.fields if f.name in TOLD}
         with blocks:
-            blocks.read_into({"start": starts}, 0)
-        found += [Row(index, blocks, int(at)) for at in np.flatnonzero((starts == 0) | (not first))]
+            blocks.read_into(told, 0)
+        kept = np.ones(shard.examples, bool)
+        if first:
+            kept &= told["start"] == 0
+        if given and "generated" in told:
+            kept &= told["generated"] == 0
+        found += [Row(index, blocks, int(at)) for at in np.flatnonzero(kept)]
     return found
 
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from training import durable
 from training.data.batches import Share
-from training.data.index import Index, load_index
+from training.data.index import Index, load_indexes
 from training.diarizer.augment import Augment
 from training.diarizer.loss import Objective
 from training.diarizer.net import Diarizer
@@ -27,7 +27,7 @@ from training.diarizer.profiles import Profile, profile_of
 from training.diarizer.sequences import Sequences, check, heard, voices
 from training.diarizer.validation import Validation
 from training.engine import torch_fit as engine
-from training.engine.checkpoint import HASH, Checkpoints, load, weights
+from training.engine.checkpoint import Checkpoints, best_hash, used, weights
 from training.engine.torch_learner import Loss, tensors
 from training.engine.torch_ranks import Ranks
 from training.errors import Changed
@@ -63,7 +63,7 @@ def trained(folder: Path) -> Trained:
     config = facts["config"]
     profile = profile_of(config)
     net = make_net(profile, config["heard"]["feature"]["mels"], config["known"])
-    net.load_state_dict(tensors(weights(load(Checkpoints(folder).best())["learner"])))
+    net.load_state_dict(tensors(weights(used(folder)[1]["learner"])))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return Trained(folder, net.eval().to(device), profile, facts, _alike(folder))
 
@@ -81,7 +81,7 @@ def configuration(
     """What determines a new run's weights, with its data's keys."""
     if not recipes:
         raise Changed("no recipe", "RECIPE", "names or .toml files")
-    indexes = indexes_of(artifacts, recipes)
+    indexes = load_indexes(artifacts, recipes)
     config = {
         **profile.config(), "recipes": list(recipes), "heard": _heard(indexes, profile),
         "known": len(voices(indexes)) if profile.voice else 0,
@@ -123,14 +123,6 @@ def _check_alike(folder: Path, config: Mapping[str, Any], key: str) -> None:
             )  # fmt: skip
 
 
-def best_hash(folder: Path) -> str:
-    return Checkpoints(folder).best().read_bytes()[-HASH:].hex()
-
-
-def indexes_of(artifacts: Path, recipes: Sequence[str]) -> list[Index]:
-    return [load_index(artifacts / name) for name in recipes]
-
-
 def train(
     artifacts: Path, config: Mapping[str, Any], name: str, ranks: Ranks, *, checkpoint: int = -1
 ) -> tuple[Path, engine.Result] | None:
@@ -139,7 +131,7 @@ def train(
     What cannot be trained from is found before there is a run.
     """
     began = time.monotonic()
-    indexes = indexes_of(artifacts, config["recipes"])
+    indexes = load_indexes(artifacts, config["recipes"])
     settings = profile_of(config).settings
     parts = _parts(artifacts, config, indexes, ranks)
     if not ranks.first:
@@ -181,15 +173,11 @@ def _parts(
         voice=profile.voice, teacher=teacher,
         augment=None if profile.augment is None else Augment(**profile.augment),
     )  # fmt: skip
-    validation = Validation(indexes, profile, loss) if ranks.first else _nothing
+    validation = Validation(indexes, profile, loss.orders) if ranks.first else engine.nothing
     optimizer = torch.optim.AdamW(
         net.parameters(), profile.settings.rate, betas=(0.9, 0.98), weight_decay=DECAY
     )
     return net, optimizer, loss, data, validation
-
-
-def _nothing(net: nn.Module) -> Mapping[str, float]:
-    raise AssertionError("only the first process validates")
 
 
 def _same(artifacts: Path, told: Mapping[str, str]) -> Trained:

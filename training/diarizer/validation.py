@@ -11,7 +11,8 @@ from scipy.optimize import linear_sum_assignment
 from torch import nn
 
 from training.data.index import DataError, Index
-from training.diarizer.loss import Objective, speaking
+from training.diarizer.loss import Orders, speaking
+from training.diarizer.net import recorded
 from training.diarizer.powerset import coarser
 from training.diarizer.profiles import Profile
 from training.diarizer.sequences import read, rows, stacked
@@ -25,12 +26,12 @@ VALID = 48  # sequences that an epoch is judged by, over all recipes; 46 MB of a
 class Validation:
     """Up to VALID sequences of the validation splits, held in memory, evenly taken."""
 
-    def __init__(self, indexes: Sequence[Index], profile: Profile, loss: Objective) -> None:
-        self.loss, self.profile = loss, profile
+    def __init__(self, indexes: Sequence[Index], profile: Profile, orders: Orders) -> None:
+        self.orders, self.profile = orders, profile
         longest = profile.longest * profile.shorter
         self.batches = []
         for index in indexes:
-            every = rows(index, "valid", first=profile.once)
+            every = rows(index, "valid", first=profile.once, given=True)
             kept = every[:: max(1, -(-len(every) * len(indexes) // VALID))]
             examples = [read(row, longest) for row in kept]
             parts = [examples[at : at + HEARD] for at in range(0, len(examples), HEARD)]
@@ -38,18 +39,21 @@ class Validation:
         if not self.batches:
             where = ", ".join(str(index.folder) for index in indexes)
             do = "add recordings of more speakers"
-            raise DataError("nothing to validate with", where, "a split valid", "none", do)
+            wanted = "a split valid with labels that were given"
+            raise DataError("nothing to validate with", where, wanted, "none", do)
 
     def __call__(self, net: nn.Module) -> dict[str, float]:
         device = next(net.parameters()).device
         losses, wrong, speech = 0.0, 0.0, 0.0
         for batch in self.batches:
             held = moved(batch, device)
-            losses += float(self.loss(net, held)[1]["speech"]) * len(held["frames"])
-            answers = net(held["logmel"], held["frames"])[0]
-            said = speaking(answers, self.profile.head, self.profile.sets)
-            truth = coarser(held["activity"], self.profile.shorter) >= 0.5
+            answers = net(held["logmel"], held["frames"])[0].float()
+            talking = coarser(held["activity"], self.profile.shorter)
             ends = -(-held["frames"] // self.profile.shorter)
+            heard = recorded(answers.shape[1], ends).float()
+            loss = self.orders.least(answers, self.orders.wanted(talking), heard)
+            losses += float(loss) * len(held["frames"])
+            said, truth = speaking(answers, self.profile.head, self.profile.sets), talking >= 0.5
             for one, true, end in zip(said.cpu().numpy(), truth, ends.tolist(), strict=True):
                 errors, spoken = frame_errors(true[:end].cpu().numpy(), decided(one[:end]))
                 wrong, speech = wrong + errors, speech + spoken

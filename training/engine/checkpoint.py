@@ -206,6 +206,11 @@ class Checkpoints:
                 path.unlink()
 
 
+def best_hash(folder: Path) -> str:
+    """Of a run's best checkpoint: what another run that starts or learns from it names."""
+    return Checkpoints(folder).best().read_bytes()[-HASH:].hex()
+
+
 def _best(path: Path) -> bool:
     return path.stem.endswith("-best")
 

@@ -11,7 +11,7 @@ import io
 import math
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,16 @@ def export(net: nn.Module, rate: int, folder: Path, ports: Ports) -> dict[str, A
     told = {"rate": rate, "exports": rows, "left_out": left_out}
     write_json(folder / TOLD, told)
     return told
+
+
+def lines(folder: Path, found: Mapping[str, Any]) -> list[str]:
+    """What `export` made of a run, to be printed."""
+    return [
+        f"{folder / one['file']}: {one['bytes'] / 1e6:.1f} MB, loaded again: at most "
+        f"{one['difference']:.1g} from the network, "
+        f"{one['ms']:.1f} ms of one core for a second of sound"
+        for one in found["exports"]
+    ]
 
 
 def script_bytes(net: nn.Module, rate: int, ports: Ports) -> bytes:

@@ -14,13 +14,13 @@ from torch import nn
 
 from training.durable import fault_point
 from training.engine.flags import Stop
-from training.engine.loop import Loop, Result
+from training.engine.loop import Loop, Result, nothing
 from training.engine.settings import Settings
 from training.engine.torch_learner import Learner, Loss, moved, names, seed_all
 from training.engine.torch_ranks import Ranks
 from training.run import Run
 
-__all__ = ["Data", "Result", "Validate", "fit"]
+__all__ = ["Data", "Result", "Validate", "fit", "nothing"]
 
 Validate = Callable[[nn.Module], Mapping[str, float]]
 

@@ -21,6 +21,7 @@ from training.engine import keras_train, memory
 from training.engine.keras_fit import Result, fit
 from training.engine.keras_ranks import Ranks, joined, replicas
 from training.engine.keras_train import Config, Trained, Work, adamw
+from training.engine.loop import nothing
 from training.facts import called
 from training.hybrid import MODEL, views
 from training.hybrid.ablation import WORDS
@@ -189,5 +190,5 @@ class _Work:
         judged = Validation(self.index, held.valid, branches, labels[held.valid], views.logits)
         return fit(
             net, lambda: adamw(settings.rate, profile.decay), objective, data,
-            judged if run else keras_train.nothing, run, settings, ranks, config["parts"],
+            judged if run else nothing, run, settings, ranks, config["parts"],
         )  # fmt: skip

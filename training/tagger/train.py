@@ -24,6 +24,7 @@ from training.engine.checkpoint import Checkpoints, used
 from training.engine.keras_fit import Result, fit
 from training.engine.keras_ranks import Ranks, replicas
 from training.engine.keras_train import Config, Trained, Work, adamw
+from training.engine.loop import nothing
 from training.errors import Changed
 from training.graph.answers import Asked
 from training.graph.start import LAST, begun
@@ -136,7 +137,7 @@ def _fitted(index: Index, config: Config, run: Run | None, ranks: Ranks) -> Resu
 
     return fit(
         net, lambda: adamw(settings.rate, profile.decay), Objective(profile, field, index.recipe),
-        data, Validation(index, field) if run else keras_train.nothing, run, settings, ranks,
+        data, Validation(index, field) if run else nothing, run, settings, ranks,
     )  # fmt: skip
 
 
