@@ -47,7 +47,7 @@ def test_what_it_is_and_how_it_is_used() -> None:
     first = carded.opening(text)
     assert first.startswith("# Diarizer `b7`\n")
     assert "up to 4 speakers a minute and 2 at once" in first
-    assert "1 conformer blocks of width 16 over frames of 100 ms." in first
+    assert "by conformer blocks (1 of width 16) over frames of 100 ms." in first
     assert "0.668 M parameters; a second of sound takes one core 0.0150 s." in first
     use = carded.section(text, "Use")
     assert "    make diarize RUN=b7 IN=talk.wav OUT=talk.rttm" in use
