@@ -1,4 +1,7 @@
-"""Answers that listen to nothing: how wrong they are, and that a seed decides."""
+"""Answers that listen to nothing: how wrong they are, and that a seed decides.
+
+Reads and writes nothing.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,7 @@
-"""A page to listen to: what stands where, what is played, and that no name breaks it."""
+"""A page to listen to: what stands where, what is played, and that no name breaks it.
+
+Writes pages in pytest's folders, and reads them as a browser would.
+"""
 
 import base64
 import re

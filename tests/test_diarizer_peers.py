@@ -1,5 +1,8 @@
 """Diarizers of others: they tell two voices apart, say nothing of silence, change nothing of torch;
-how voices are joined and become turns."""
+how voices are joined and become turns.
+
+Reads the packages that are installed; writes nothing.
+"""
 
 import importlib.util
 import sys

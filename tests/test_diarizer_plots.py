@@ -1,4 +1,7 @@
-"""Timelines and bars: what is drawn where, in whose colour, and what is said beside it."""
+"""Timelines and bars: what is drawn where, in whose colour, and what is said beside it.
+
+Writes pictures in pytest's folders.
+"""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,7 @@
-"""Turns as RTTM: what is written is read again, what is no turn is refused by its line."""
+"""Turns as RTTM: what is written is read again, what is no turn is refused by its line.
+
+Reads and writes files in pytest's folders.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,7 @@
-"""Scores of turns: known by hand, in agreement with pyannote.metrics, and fast."""
+"""Scores of turns: known by hand, in agreement with pyannote.metrics, and fast.
+
+Reads and writes nothing.
+"""
 
 import time
 import warnings

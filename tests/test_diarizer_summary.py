@@ -1,5 +1,8 @@
 """What scores come to: sums over seconds, intervals over recordings, parts by speakers and overlap,
-and the tables that show it."""
+and the tables that show it.
+
+Writes summaries in pytest's folders.
+"""
 
 import csv
 import json

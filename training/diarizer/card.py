@@ -72,11 +72,12 @@ def frame_of(config: Facts) -> float:
 
 
 def _about(config: Facts, told: Mapping[str, Summary], name: str) -> str:
+    frame = f"{1000 * frame_of(config):.0f} ms"
     text = (
         f"# Diarizer `{name}`\n\n"
         f"Says who speaks when in recordings of any length, with up to {config['speakers']} "
-        f"speakers a minute and {config['overlap']} at once, by conformer blocks ("
-        f"{config['blocks']} of width {config['width']}) over frames of {1000 * frame_of(config):.0f} ms."
+        f"speakers a minute and {config['overlap']} at once, by conformer blocks "
+        f"({config['blocks']} of width {config['width']}) over frames of {frame}."
     )
     for one in told.values():
         own = one["systems"].get(one["ours"])
