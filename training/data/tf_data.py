@@ -86,7 +86,7 @@ class Examples:
                 index.folder,
                 batch,
                 self.count,
-                "add recordings or make the batch smaller",
+                "add recordings",
             )
 
     @property

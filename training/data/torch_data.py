@@ -79,7 +79,7 @@ class Mixtures:
                     index.folder,
                     f"{whole} ({batch} on each of {share.world} processes)",
                     part.examples,
-                    "add recordings or make the batch smaller",
+                    "add recordings",
                 )
             self.parts.append(part)
 

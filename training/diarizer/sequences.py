@@ -114,7 +114,7 @@ class Sequences:
             if len(part) < whole:
                 raise DataError(
                     f"{index.name} has too few examples for one batch", index.folder, whole,
-                    len(part), "add recordings or make the batch smaller",
+                    len(part), "add recordings, or take PROFILE=original: 2 at once",
                 )  # fmt: skip
 
     @property
