@@ -4,19 +4,20 @@ Reads: a pack, any range of any recording in it, at any rate. Does: resamples on
 fixed 60 s pieces, so that a sample's value does not depend on who asks for it. Writes: one pack.
 
 Layout: MAGIC, samples, footer (JSON), footer length (u64), sha256 of the footer, MAGIC. The footer
-carries a crc32 for each block of samples, checked whenever the block is read.
+carries a CRC-32C for each block of samples, checked whenever the block is read: the CRC that a
+processor has an instruction for takes a quarter of the time of zlib's.
 """
 
 import hashlib
 import json
 import os
 import struct
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import google_crc32c
 import numpy as np
 import soxr
 
@@ -40,7 +41,7 @@ class Recording:
     rate: int  # Hz
     dtype: str  # int16 or float32
     codec: str  # what it was decoded from
-    crc: tuple[int, ...]  # crc32 of each block
+    crc: tuple[int, ...]  # CRC-32C of each block
 
     @classmethod
     def from_row(cls, row: list[Any]) -> "Recording":
@@ -90,9 +91,9 @@ class PackWriter:
             yield rest
 
     def _write(self, block: np.ndarray) -> int:
-        data = np.ascontiguousarray(block).data.cast("B")
+        data = block.tobytes()
         self.sink.write(data)
-        return zlib.crc32(data)
+        return int(google_crc32c.value(data))
 
     def close(self) -> None:
         table = {name: list(vars(r).values()) for name, r in self.recordings.items()}
@@ -148,7 +149,7 @@ class Pack:
         )
 
     def raw(self, ident: str, first_block: int, last_block: int) -> np.ndarray:
-        """Blocks [first, last) as stored, each checked against its crc32."""
+        """Blocks [first, last) as stored, each checked against its CRC."""
         r = self.recordings[ident]
         width = DTYPES[r.dtype].itemsize
         start = first_block * BLOCK
@@ -157,7 +158,7 @@ class Pack:
         view = memoryview(data)
         for i in range(first_block, last_block):
             at = (i - first_block) * BLOCK * width
-            if zlib.crc32(view[at : at + BLOCK * width]) != r.crc[i]:
+            if google_crc32c.value(bytes(view[at : at + BLOCK * width])) != r.crc[i]:
                 raise self._damaged(f"block {i} of recording {ident[:16]}")
         return np.frombuffer(data, DTYPES[r.dtype])
 

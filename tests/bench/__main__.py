@@ -20,12 +20,8 @@ from tests.bench import bench_chain, bench_labels, bench_memory, bench_rest, ben
 from tests.bench.common import Row
 
 LIBRARIES = ("numpy", "scipy", "soundfile", "soxr", "librosa", "h5py", "joblib")
-PEERS = (
-    "torch",
-    "tensorflow",
-    "tensorflow-cpu",
-    "webdataset",
-)  # without them some rows are passed over
+PEERS = ("torch", "tensorflow", "tensorflow-cpu", "webdataset", "lhotse", "kaldi-native-fbank")
+PEERS += ("essentia",)  # without them some rows are passed over
 
 
 def main() -> None:
@@ -69,10 +65,7 @@ def _mel() -> list[Row]:
     except ImportError as missing:
         print(f"skipped: the mel kernel beside librosa ({missing})")
         return []
-    return [
-        Row(r["name"], f"{r['ours_ms']:.3f} ms", f"{r['other_ms']:.3f} ms", r["ratio"])
-        for r in bench_mel.run()
-    ]
+    return bench_mel.run()
 
 
 def _tensorflow() -> list[Row]:

@@ -4,11 +4,13 @@ Reads and writes a temporary folder. Does: runs `features` on artifacts that are
 (scan, decode, shards; every fsync) in turns with its peers, on workers that have started:
 - bare: soundfile reads each file as float32, channels are averaged, soxr (HQ) resamples to
   22,050 Hz; nothing else. In one worker of the same pool, so with the same allocator.
-- librosa script: librosa_script.py, with as many jobs, in a process of its own that has started.
+- librosa script: librosa_script.py, with as many jobs, in a process of its own that has started;
+- lhotse: lhotse_script.py, likewise.
 Our clock starts after the disk has taken what earlier turns left behind.
 """
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -49,12 +51,17 @@ def in_worker(paths: Sequence[Path]) -> Callable[[], float]:
 
 
 @contextlib.contextmanager
-def script(folder: Path, count: int) -> Iterator[Callable[[], float]]:
-    """The plain script over a folder, in a process of its own that waits for its turns."""
-    asked = [sys.executable, "-m", "tests.bench.librosa_script", str(folder), str(count)]
+def script(name: str, folder: Path, count: int) -> Iterator[Callable[[], float]]:
+    """A script over a folder, in a process of its own that waits for its turns."""
+    asked = [sys.executable, "-m", f"tests.bench.{name}", str(folder), str(count)]
     plain = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     with subprocess.Popen(
-        asked, env=plain, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        asked,
+        env=plain,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # bars of its own
     ) as process:
         assert process.stdin
         assert process.stdout
@@ -83,21 +90,21 @@ def short(folder: Path) -> list[Row]:
     data = corpus(folder / "clips", CLIPS, CLIP, 44100)
     one = own_recipe(folder / "one.toml", "one-format", "noise-classifier", ONE_FORMAT)
     files = _files(data)
-    with script(data, 2) as plain:
-        taken = turns(
-            {
-                "one": cold(data, folder / "a1", one, 1),
-                "bare": in_worker(files),
-                "two": cold(data, folder / "a2", one, 2),
-                "script": plain,
-                "both": cold(data, folder / "a3", "noise-classifier", 1),
-            },
-            TURNS,
-        )
+    with contextlib.ExitStack() as held:
+        calls = {
+            "one": cold(data, folder / "a1", one, 1),
+            "bare": in_worker(files),
+            "two": cold(data, folder / "a2", one, 2),
+            "script": held.enter_context(script("librosa_script", data, 2)),
+            "both": cold(data, folder / "a3", "noise-classifier", 1),
+        }
+        if lhotse := importlib.util.find_spec("lhotse"):
+            calls["lhotse"] = held.enter_context(script("lhotse_script", data, 2))
+        taken = turns(calls, TURNS)
     n, what = len(files), f"chain, {len(files)} WAVs of 3 s"
     per = {name: _per(seconds, n) for name, seconds in taken.items()}
     ratio = taken["bare"] / taken["one"]
-    return [
+    rows = [
         Row(f"{what}: 1 worker / bare decode+resample", per["one"], per["bare"], ratio, 0.6),
         Row(
             f"{what}: both formats / bare decode+resample",
@@ -120,6 +127,11 @@ def short(folder: Path) -> list[Row]:
             1.85,
         ),
     ]
+    if lhotse is None:
+        print("skipped: the chain beside lhotse (it is not installed)")
+        return rows
+    ratio = taken["lhotse"] / taken["two"]
+    return [*rows, Row(f"{what}: 2 workers / lhotse with 2", per["two"], per["lhotse"], ratio, 5)]
 
 
 def long(folder: Path) -> list[Row]:
@@ -129,7 +141,7 @@ def long(folder: Path) -> list[Row]:
     for suffix, count in LONG_FILES.items():
         data = corpus(folder / suffix, count, LONG, 44100, suffix=suffix, channels=2)
         files = _files(data)
-        with script(data, 1) as plain:
+        with script("librosa_script", data, 1) as plain:
             calls = {
                 "ours": cold(data, folder / "a4", one, 1),
                 "bare": in_worker(files),

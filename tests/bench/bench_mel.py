@@ -2,8 +2,9 @@
 
     python -m tests.bench.bench_mel
 
-Reads and writes nothing; prints medians of calls that take turns. Ours uses one thread by
-itself; librosa's matrix products are held to one as well, which is their fastest on busy cores.
+Reads and writes nothing; prints medians of calls that take turns, beside other programs where they
+are installed. Ours uses one thread by itself; librosa's matrix products are held to one as well,
+which is their fastest on busy cores.
 """
 
 import time
@@ -18,9 +19,13 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # l
 
 from pipeline.dsp import features, mel
 from pipeline.dsp.mel import MelSpec
+from tests.bench.common import Row
+from tests.bench.mel_peers import there
 
 SPECS = [MelSpec(22050, 2048, 512, 128), MelSpec(16000, 512, 256, 96)]
 SECONDS = {3: 25, 120: 3}  # length of the clip: turns
+TARGETS = {(3, "librosa"): 4.0, (120, "librosa"): 2.0}
+BESIDE_RFFT = 1 / 1.6  # of the time that the transforms alone take
 IN_A_ROW = 5
 
 
@@ -68,27 +73,35 @@ def librosa_vector(y: np.ndarray, s: features.VectorSpec) -> np.ndarray:
     return np.stack([table.mean(axis=1), table.std(axis=1)], axis=1).ravel()
 
 
-def _row(name: str, ours: float, other: float) -> dict:
-    return {"name": name, "ours_ms": ours, "other_ms": other, "ratio": other / ours}
+def _row(name: str, ours: float, other: float, target: float | None = None) -> Row:
+    return Row(name, f"{ours:.3f} ms", f"{other:.3f} ms", other / ours, target)
 
 
-def _mel_rows(spec: MelSpec, seconds: int, repeats: int) -> list[dict]:
+def _mel_rows(spec: MelSpec, seconds: int, repeats: int) -> list[Row]:
     y = np.random.default_rng(1).standard_normal(seconds * spec.rate).astype(np.float32) / 10
     frames = windowed(y, spec)
-    what = f"mel {spec.n_fft}/{spec.hop}/{spec.mels}, {seconds} s"
     others: dict[str, Callable[[], object]] = {
         "librosa": lambda: librosa.feature.melspectrogram(
             y=y, sr=spec.rate, n_fft=spec.n_fft, hop_length=spec.hop, n_mels=spec.mels
         ),
-        "rfft": lambda: scipy.fft.rfft(frames, workers=1),
+        "a bare rfft": lambda: scipy.fft.rfft(frames, workers=1),
+        **dict(there(y, spec)),
     }
     taken = interleaved({"ours": lambda: mel.mel_power(y, spec), **others}, repeats)
-    return [_row(f"{what}, beside {name}", taken["ours"], taken[name]) for name in others]
+    what = f"mel {spec.n_fft}/{spec.hop}/{spec.mels}, {seconds} s"
+    return [
+        _row(
+            f"{what} / {name}",
+            taken["ours"],
+            taken[name],
+            BESIDE_RFFT if name == "a bare rfft" else TARGETS.get((seconds, name)),
+        )
+        for name in others
+    ]
 
 
 @threadpool_limits.wrap(limits=1)
-def run() -> list[dict]:
-    """name, ours_ms, other_ms and ratio = other / ours: above 1 where ours is faster."""
+def run() -> list[Row]:
     rows = []
     for seconds, repeats in SECONDS.items():
         for spec in SPECS:
@@ -98,11 +111,10 @@ def run() -> list[dict]:
     taken = interleaved(
         {"ours": lambda: features.vector(y, made), "librosa": lambda: librosa_vector(y, made)}, 8
     )
-    rows.append(_row("vector of 92, 3 s, beside librosa", taken["ours"], taken["librosa"]))
+    rows.append(_row("vector of 92, 3 s / librosa", taken["ours"], taken["librosa"]))
     return rows
 
 
 if __name__ == "__main__":
     for row in run():
-        print(f"{row['name']:42s} {row['ours_ms']:8.3f} ms {row['other_ms']:8.3f} ms", end="")
-        print(f"  {row['ratio']:6.2f}x")
+        print(f"{row.what:50s} {row.ours:>12} {row.other:>12}  {row.ratio:6.2f}x")
