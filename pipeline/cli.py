@@ -14,11 +14,11 @@ from typing import Any
 
 import click
 
-from pipeline import build, cookbook, corpus, decode, jobs, plan, scan, verify
+from pipeline import build, cookbook, corpus, decode, jobs, plan, scan, unchanged, verify
 from pipeline.disk import clean, guard, stamps, store
 from pipeline.errors import MelmillError, UsageError
 from pipeline.request import Request, options, request, where
-from pipeline.summary import counted, span, summary
+from pipeline.summary import counted, scanned, span, summary
 
 MORE = (
     "say ROLE=clean, noise or music if all of it is of one role; give each class a folder; "
@@ -43,23 +43,21 @@ def scan_command(**given: Any) -> None:
 
 def _scan(asked: Request) -> scan.Manifest:
     root = asked.root()
-    kept = dataclasses.asdict(asked) | {"artifacts": ""}
-    store.write_if_changed(asked.artifacts / ".cache" / "last.json", store.dump_json(kept))
+    _remember(asked)
     began = time.monotonic()
     manifest = scan.scan(root, asked.artifacts, asked.layout, asked.role, asked.jobs)
-    used = manifest.used()
-    length = span(sum(r.frames / r.rate for r in used))
-    print(
-        f"scan: {counted(len(manifest.records), 'audio file')} in {root} (layout "
-        f"{manifest.layout}), {len(used)} usable ({length}), "
-        f"{counted(manifest.ignored, 'other file')} passed over, "
-        f"in {time.monotonic() - began:.1f} s"
-    )
-    if not used:
+    print(f"{scanned(manifest, root)}, in {time.monotonic() - began:.1f} s")
+    if not manifest.used():
         raise MelmillError(
             "no usable audio", where=root, do="give DATA=a folder with recordings in it"
         )
     return manifest
+
+
+def _remember(asked: Request) -> None:
+    """For `resume`."""
+    kept = dataclasses.asdict(asked) | {"artifacts": ""}
+    store.write_if_changed(asked.artifacts / ".cache" / "last.json", store.dump_json(kept))
 
 
 @cli.command("decode")
@@ -125,7 +123,17 @@ def features_command(ctx: click.Context, as_before: bool, **given: Any) -> None:
 def _features(asked: Request) -> None:
     with guard.lock(asked.artifacts):
         store.sweep_temps(asked.artifacts)
-        _shards(asked, _decode(asked, _scan(asked)))
+        look = unchanged.Look(asked)
+        if told := look.told():
+            _remember(asked)
+            print(told)
+            return
+        manifest = _scan(asked)
+        found = _decode(asked, manifest)
+        again = f"{scanned(manifest, asked.root())}\ndecode: nothing to do\n{_shards(asked, found)}"
+        passing = decode.PASSING & set(found.rejected())
+        if not passing and not corpus.strangers(found, asked.splits):
+            look.note(again)
 
 
 @cli.command("resume")
@@ -148,7 +156,8 @@ def _last(root: Path) -> Request | None:
         return None
 
 
-def _shards(asked: Request, found: corpus.Corpus) -> None:
+def _shards(asked: Request, found: corpus.Corpus) -> str:
+    """Returns what a run with nothing to do would say."""
     wanted = cookbook.load(asked.recipes)
     missing = {one.name: lack for one in wanted if (lack := plan.lacks(one, found))}
     if missing and asked.recipes:
@@ -168,6 +177,8 @@ def _shards(asked: Request, found: corpus.Corpus) -> None:
     print(summary(found, built, missing, asked.artifacts))
     if not built:
         raise UsageError("this data can feed no recipe", where=asked.root(), do=MORE)
+    still = [dataclasses.replace(one, made=0) for one in built]
+    return summary(found, still, missing, asked.artifacts)
 
 
 @cli.command("verify")

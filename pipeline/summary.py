@@ -7,6 +7,18 @@ from pathlib import Path
 
 from pipeline.build import Built
 from pipeline.corpus import Corpus
+from pipeline.scan import Manifest
+
+
+def scanned(manifest: Manifest, root: Path) -> str:
+    """What the folder holds."""
+    used = manifest.used()
+    length = span(sum(r.frames / r.rate for r in used))
+    return (
+        f"scan: {counted(len(manifest.records), 'audio file')} in {root} (layout "
+        f"{manifest.layout}), {len(used)} usable ({length}), "
+        f"{counted(manifest.ignored, 'other file')} passed over"
+    )
 
 
 def summary(found: Corpus, built: list[Built], missing: dict[str, str], artifacts: Path) -> str:

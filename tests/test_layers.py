@@ -50,8 +50,8 @@ ROWS = [
     "index library",
     # stage 3
     "build",
-    # what came of it
-    "summary __init__",
+    # what came of it; is there anything to do
+    "summary unchanged __init__",
     # the commands
     "cli",
     "__main__",

@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.disk import store
 
 FILES = {"manifest.jsonl", "rejected.csv", "splits.csv"}
-CACHES = {"scan.json", "hashes.json", "packs.json", "last.json", "inside"}
+CACHES = {"scan.json", "hashes.json", "packs.json", "last.json", "done.json", "inside"}
 SHARD = re.compile(
     r"index\.json|[01]+\.[0-9a-f]{12}\.pcm"
     r"|(noise-)?(train|valid|test)-[01]+(-\d+)?\.[0-9a-f]{12}\.(h5|tfrecord|json)"
