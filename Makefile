@@ -64,6 +64,7 @@ resume: $(VENV)/core.stamp ## go on with what was interrupted: shards, then trai
 train-denoiser: $(VENV)/torch.stamp ## train a denoiser and measure it, making its shards first
 	@RECIPE="$${RECIPE:-denoise-speech-snr}" $(STAGE) features --as-before
 	@case "$${PROCESSES:-1}" in 1) $(VENV)/bin/python $(DENOISER) train ;; \
+	*[!0-9]*|0*) echo "error: PROCESSES=$$PROCESSES is no number of processes" >&2; exit 2 ;; \
 	*) $(VENV)/bin/torchrun --standalone --nproc-per-node "$$PROCESSES" $(DENOISER) train ;; esac
 
 train-classifier: $(VENV)/tensorflow.stamp ## train a classifier and measure it, making its shards first
@@ -81,6 +82,7 @@ train-tagger: $(VENV)/tensorflow.stamp ## train a music tagger and measure it, m
 train-diarizer: $(VENV)/torch.stamp ## train a diarizer and measure it, making its shards first
 	@RECIPE="$${RECIPE:-conversations conversations-heard}" $(STAGE) features --as-before
 	@case "$${PROCESSES:-1}" in 1) $(VENV)/bin/python $(DIARIZER) train ;; \
+	*[!0-9]*|0*) echo "error: PROCESSES=$$PROCESSES is no number of processes" >&2; exit 2 ;; \
 	*) $(VENV)/bin/torchrun --standalone --nproc-per-node "$$PROCESSES" $(DIARIZER) train ;; esac
 
 import-musicnn: $(VENV)/musicnn.stamp ## make runs of MusicNN's published weights

@@ -20,6 +20,10 @@ from pipeline.errors import MelmillError, UsageError
 from pipeline.request import Request, options, request, where
 from pipeline.summary import counted, scanned, span, summary
 
+PEOPLE = (
+    "add recordings of other speakers (a folder each, or their names in melmill.csv), or deal out "
+    "those that are there with SPLITS="
+)
 MORE = (
     "say ROLE=clean, noise or music if all of it is of one role; give each class a folder; "
     "or tell more in a list (melmill.csv)"
@@ -162,9 +166,9 @@ def _shards(asked: Request, found: corpus.Corpus) -> str:
     missing = {one.name: lack for one in wanted if (lack := plan.lacks(one, found))}
     if missing and asked.recipes:
         lacks = "; ".join(f"{name} needs {lack}" for name, lack in missing.items())
+        few = any("speakers" in lack for lack in missing.values())
         raise UsageError(
-            f"this data cannot feed what was asked: {lacks}",
-            do=MORE,
+            f"this data cannot feed what was asked: {lacks}", do=PEOPLE if few else MORE
         )
     hashes = stamps.Hashes(asked.artifacts / ".cache" / "hashes.json")
     built = []

@@ -5,7 +5,6 @@ the hash of its bytes, looks at its header, joins what the corpus' own lists say
 manifest.jsonl, one record per file found (used or with a reject code), and a cache of stamps.
 """
 
-import hashlib
 import json
 import os
 import stat
@@ -21,12 +20,14 @@ from pipeline.disk import stamps, store
 from pipeline.disk.stamps import Stamp
 from pipeline.errors import MelmillError, Rejected
 from pipeline.layouts import recognise as layouts
+from pipeline.layouts import rttm
 from pipeline.progress import Progress
 from pipeline.walk import NEVER, Found, walk
 
 SCHEMA = 1
 CHUNK_BYTES = 64 << 20  # bytes hashed by one task
 CHUNK_FILES = 500
+LISTS = (".csv", ".rttm")
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Manifest:
     layout: str
     records: list[Record]
     key: str = ""  # sha256 of the manifest's bytes
-    ignored: int = 0  # files that are not audio by their name
+    ignored: int = 0  # files that are not audio, nor a list, by their name
     stamps: dict[str, Stamp] = field(default_factory=dict)
 
     def used(self) -> list[Record]:
@@ -143,7 +144,7 @@ def scan(root: Path, artifacts: Path, layout: str, role: str, count: int) -> Man
     _refresh(cache, root, found, count)
     records = _records(found, cache, listing)
     marks = {path: mark for path, mark, _ in found}
-    ignored = len(set(every) - heard - extra)
+    ignored = sum(not p.lower().endswith(LISTS) for p in set(every) - heard - extra)
     manifest = Manifest(listing.layout, records, ignored=ignored, stamps=marks)
     manifest.key = write(artifacts / "manifest.jsonl", manifest)
     return manifest
@@ -182,6 +183,9 @@ def _records(found: Sequence[Found], cache: Cache, listing: layouts.Listing) -> 
         record = Record(path, **cache.table[path][1])
         if path in entries:
             record = replace(record, **vars(entries[path]))
+        if record.segment_kind == "speaker" and record.frames and not record.reject:
+            late = rttm.late(record.segments, record.frames / record.rate)
+            record = replace(record, reject="bad_list_row" if late else "", detail=late)
         if path in refused and not record.reject:
             record = replace(record, reject=refused[path][0], detail=refused[path][1])
         records[path] = record
@@ -212,11 +216,11 @@ def write(path: Path, manifest: Manifest) -> str:
     data = b"".join(lines)
     data += _seal(data)
     store.write_if_changed(path, data)
-    return hashlib.sha256(data).hexdigest()
+    return store.sha256(data)
 
 
 def _seal(body: bytes) -> bytes:
-    return store.dump_json({"seal": hashlib.sha256(body).hexdigest()})
+    return store.dump_json({"seal": store.sha256(body)})
 
 
 def read(artifacts: Path, root: Path) -> Manifest:
@@ -235,10 +239,9 @@ def read(artifacts: Path, root: Path) -> Manifest:
         raise MelmillError("no manifest", where=path, do="run `make scan` first") from err
     except (ValueError, KeyError, TypeError) as err:
         raise MelmillError(f"damaged manifest ({err})", where=path, do="run `make scan`") from err
-    key = hashlib.sha256(data).hexdigest()
     table = Cache(artifacts / ".cache" / "scan.json", root).table
     marks = {name: mark for name, (mark, _) in table.items()}
-    return Manifest(head["layout"], records, key, head["ignored"], marks)
+    return Manifest(head["layout"], records, store.sha256(data), head["ignored"], marks)
 
 
 def _tuples(row: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Reads and writes nothing. Does: turns the counts of a corpus and of what was bui
 from pathlib import Path
 
 from pipeline.build import Built
-from pipeline.corpus import Corpus
+from pipeline.corpus import Corpus, group
 from pipeline.scan import Manifest
 
 
@@ -43,6 +43,8 @@ def summary(found: Corpus, built: list[Built], missing: dict[str, str], artifact
         if guessed := b.index["counts"]["generated"]:
             have = "has" if guessed == 1 else "have"
             lines.append(f"{'':{width}}  {counted(guessed, 'recording')} {have} generated labels")
+        if b.index["recipe"].get("conversation"):
+            lines += [f"{'':{width}}  {line}" for line in _speakers(b, found)]
     for name, lack in missing.items():
         lines.append(f"{name:{width}}  not built: it needs {lack}")
     if built and not any(b.made for b in built):
@@ -68,6 +70,21 @@ def _line(b: Built, width: int) -> str:
     text += f"; skipped {skipped}" if skipped else ""
     bare = [split for split, number in counts.items() if not number]
     return text + (f"; none in {', '.join(bare)}" if bare else "")
+
+
+def _speakers(b: Built, found: Corpus) -> list[str]:
+    """Of whom conversations are made. A speaker that nothing names is told from every other."""
+    roles = b.index["recipe"]["select"]["roles"]
+    mine = [r for r in found.used() if r.role in roles]
+    many = {
+        s: len({group(r) for r in mine if found.split(r) == s})
+        for s in b.index["counts"]["examples"]
+    }
+    lines = ["speakers: " + ", ".join(f"{n} in {split}" for split, n in many.items())]
+    if alone := sum(not r.group for r in mine):
+        lines.append(f"{counted(alone, 'recording')} without a speaker's name: each counts as one "
+                     "person; give every speaker a folder")  # fmt: skip
+    return lines
 
 
 def counted(number: int, what: str) -> str:

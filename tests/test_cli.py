@@ -166,7 +166,7 @@ def test_a_folder_with_nothing_but_a_readme_is_empty(
 def test_the_summary(made: Path) -> None:
     text = (made / "said.txt").read_text()
     assert re.search(
-        r"^scan: 12 audio files in .*/data \(layout csv\), 12 usable \(\d\d\.\d s\), 1 other file",
+        r"^scan: 12 audio files in .*/data \(layout csv\), 12 usable \(\d\d\.\d s\), 0 other files",
         text,
     )
     assert re.search(r"^decode: 12 files, \d\d\.\d s, \d+ x real time$", text, re.M)

@@ -254,6 +254,26 @@ def test_into_the_folder_itself_and_again(artifacts: Path, tmp_path: Path) -> No
         assert tree(tmp_path) == ["a.html", "a.png", "a.rttm", "a.wav"]
 
 
+def test_turns_of_somebody_else_are_never_replaced(artifacts: Path, tmp_path: Path) -> None:
+    for name in ("a.wav", "sub/b.wav"):
+        put(tmp_path / name, TALK[:1], 2.5)
+    own = tmp_path / "sub" / "b.rttm"
+    own.write_text("SPEAKER b 1 0 1 <NA> <NA> Ann <NA>\n")
+    for source, target in ((tmp_path, tmp_path), (tmp_path / "sub" / "b.wav", own)):
+        run = diarize(artifacts, source, target)
+        assert run.code == 1
+        assert f"{own}: an RTTM file that this did not write stands where" in run.err
+    assert "Ann" in own.read_text()
+    assert tree(tmp_path) == ["a.wav", "sub/b.rttm", "sub/b.wav"]
+
+
+def test_a_name_that_is_too_long_stops_nobody_else(listener: Listener, tmp_path: Path) -> None:
+    put(tmp_path / "in" / f"{'a' * 245}.wav", TALK[:1], 2.5)
+    put(tmp_path / "in" / "b.wav", TALK[:1], 2.5)
+    assert diarize_path(listener, tmp_path / "in", tmp_path / "out") == 1
+    assert "b.rttm" in tree(tmp_path / "out")
+
+
 def test_names_that_are_no_text(artifacts: Path, tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"\xff <b>\n.wav")
     try:
@@ -284,6 +304,10 @@ def test_a_disk_that_cannot_be_written_ends_it(listener: Listener, tmp_path: Pat
 def test_a_file_that_breaks_off_is_no_recording(listener: Listener, tmp_path: Path) -> None:
     recorded.cut_short(tmp_path / "a.flac", 30, 16000)
     assert diarize_path(listener, tmp_path / "a.flac", tmp_path / "x.rttm") == 1
+    assert not (tmp_path / "x.rttm").exists()
+    whole = put(tmp_path / "b.wav", TALK[:1], 2.5)
+    whole.write_bytes(whole.read_bytes()[:40_000])
+    assert diarize_path(listener, whole, tmp_path / "x.rttm") == 1
     assert not (tmp_path / "x.rttm").exists()
 
 

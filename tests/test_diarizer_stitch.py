@@ -83,6 +83,17 @@ def test_there_are_no_more_than_were_told_of() -> None:
     assert found.any(1).sum() > 0.5 * truth.any(1).sum()
 
 
+@pytest.mark.parametrize("most", [1, 2, 3, 4])
+def test_what_is_said_is_not_lost_to_a_limit(most: int) -> None:
+    """Somebody speaks all the time, but the net does not know who: three at a third each."""
+    one = Stitched(STEP, SECONDS, alike=0.5, most=most)
+    for _ in range(3):
+        one.add(np.full((2 * STEP, 3), 1 / 3), np.eye(3, 6))
+    found = one.finish()
+    assert found.any(1).all()
+    assert found.shape[1] <= most
+
+
 def test_nobody_speaks() -> None:
     found = stitched(np.zeros((90, 3), bool))
     assert found.shape == (90, 0)

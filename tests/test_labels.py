@@ -277,7 +277,9 @@ def test_the_code(
     """Other code that guesses the same: entries are made again, and no shard."""
     real = code.version
     monkeypatch.setattr(
-        code, "version", lambda name, *more: "other" if name == module else real(name, *more)
+        code,
+        "version",
+        lambda name, *more: "other" if name in (module, "cli") else real(name, *more),
     )
     assert again(root) - {"index.json"} == wanted
     assert again(root) == NONE

@@ -229,6 +229,8 @@ def test_rttm_beside_in_a_folder_or_pooled(tmp_path: Path) -> None:
         "SPEAKER a 1 0 -1 <NA> <NA> Ann <NA>",
         "SPEAKER a 1 nan 1 <NA> <NA> Ann <NA>",
         "SPEAKER a 1 0 1",
+        "SPEAKER a 1 1 1e15 <NA> <NA> Ann <NA>",
+        "SPEAKER 1 5.5 4 <NA> <NA> Ann <NA> <NA>",  # no recording: not one that is called 1
         "SPEAKR a 1 0 1 <NA> <NA> Ann <NA>",
         "SPEAKER",
     ],
@@ -238,6 +240,14 @@ def test_a_malformed_rttm_line_rejects_its_recording(tmp_path: Path, line: str) 
     found = listing(tmp_path, files | sounds("a.wav", "b.wav"))
     assert codes(found) == {"a.wav": "bad_list_row"}
     assert "line 2" in found.rejected[0][2]
+
+
+def test_an_rttm_that_names_another_recording_too_is_no_recording_s_own(tmp_path: Path) -> None:
+    files = {"a.rttm": turns("a", "Ann") + turns("tipo", "Bob"), "b.rttm": turns("b.x", "Bob")}
+    files |= {"all.rttm": turns("c", "Cy") + turns("d", "Dee")}  # of many, as its name says
+    found = listing(tmp_path, files | sounds("a.wav", "b.wav", "c.wav", "d.wav"))
+    assert codes(found) == {"a.wav": "bad_list_row"}
+    assert found.rejected[0][2] == "a.rttm names 'tipo' beside 'a'"
 
 
 def test_two_rttm_files_of_one_name_are_not_guessed_between(tmp_path: Path) -> None:

@@ -267,8 +267,11 @@ def test_training_on_several_processes(stub: Path) -> None:
     assert train == (command, {"RUN": ODD, "PROCESSES": "2"})
     assert calls(stub, "train-denoiser", PROCESSES="1")[1][0] == f"python {TRAIN}"
     assert calls(stub, "train-denoiser", PROCESSES="")[1][0] == f"python {TRAIN}"
-    wrong = calls(stub, "train-denoiser", PROCESSES="2; touch pwn")[1][0]
-    assert wrong == f"torchrun --standalone --nproc-per-node '2; touch pwn' {TRAIN}"
+    for wrong in ("2; touch pwn", "0", "abc", "-1"):
+        done = make(stub, "VENV=stub", "train-diarizer", f"PROCESSES={wrong}")
+        assert done.returncode == 2
+        assert f"error: PROCESSES={wrong} is no number of processes" in done.stderr
+    assert not (stub / "pwn").exists()
 
 
 def test_a_training_that_lacks_its_shards_does_not_begin(checkout: Path, tmp_path: Path) -> None:

@@ -189,6 +189,19 @@ def test_a_damaged_file_is_never_taken_for_good(tmp_path: Path) -> None:
     begin(tmp_path)
 
 
+def test_a_damaged_state_is_that_of_a_run_that_was_killed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = begin(tmp_path)
+    path = folder / "state.json"
+    for bad in (path.read_bytes()[:-4], b"", b"{}"):
+        path.write_bytes(bad)
+        assert run.read_state(folder) == {"state": "unfinished", "opened": 0.0}
+        assert f"{path}: damaged, and passed over" in capsys.readouterr().err
+    begin(tmp_path)
+    assert run.read_state(folder)["opened"] > 0
+
+
 def test_half_written_files_are_swept(tmp_path: Path) -> None:
     folder = begin(tmp_path)
     (folder / ".tmp-1-config.json").write_bytes(b"half")

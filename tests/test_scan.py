@@ -267,7 +267,7 @@ def test_a_list_may_name_files_of_any_suffix(data: Path, looked: list[str]) -> N
     assert paths(found) == ["noise.wav", "speech.bin"]
     assert rejects(found) == {"gone.wav": "missing"}
     assert [r.role for r in found.used()] == ["noise", "clean"]
-    assert found.ignored == 1  # the list itself
+    assert found.ignored == 0  # a list is read, not passed over
 
 
 def test_what_the_list_refuses_is_refused_only_if_the_file_is_good(

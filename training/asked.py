@@ -17,12 +17,12 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 def seconds(text: str) -> float:
     """`8h`, `90m`, `1h30m`, `45s`, `2d`, or a number of seconds."""
-    if re.fullmatch(r"\d+(\.\d+)?", text):
-        return float(text)
-    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text.lower())
-    if not parts or "".join(number + unit for number, unit in parts) != text.lower():
+    said = f"{text}s" if re.fullmatch(r"\d+(\.\d+)?", text) else text.lower()
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", said)
+    found = sum(float(number) * UNITS[unit] for number, unit in parts)
+    if not found or "".join(number + unit for number, unit in parts) != said:
         raise Changed("no time", "BUDGET", "such as 8h, 90m or 1h30m", text)
-    return sum(float(number) * UNITS[unit] for number, unit in parts)
+    return found
 
 
 def size(text: str) -> int:

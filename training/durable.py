@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +146,15 @@ def read_json(path: Path) -> dict[str, Any]:
         raise Damaged("its content does not match its seal", path, do="put back a copy of it")
     found: dict[str, Any] = value
     return found
+
+
+def read_or(path: Path, instead: dict[str, Any], say: Callable[[str], object]) -> dict[str, Any]:
+    """A note that can be made again: what is taken where it is not there, or damaged."""
+    try:
+        return read_json(path) if path.exists() else instead
+    except Damaged:
+        say(f"{path}: damaged, and passed over")
+        return instead
 
 
 def hash_of(path: Path) -> str:

@@ -8,6 +8,7 @@ cannot be read or written, and what to do.
 import contextlib
 import io
 import os
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from training.errors import RunError
 
 READ = 1 << 16  # frames read at once
 WAV_MOST = 0xFFFF0000  # bytes in a WAV, whose length has 32 bits
+SENTINEL = 0x7FFF0000  # bytes: from here on a length says that nobody knew it
 UNKNOWN = 2**63 - 1  # frames, where a file does not tell
 FULL_SCALE = 8.0  # +18 dBFS, as for shards: room for any float recording, none for a wrong scale
 KINDS = {
@@ -73,12 +75,30 @@ def opened(source: Path) -> Recording:
         if recording.format == "MP3" and not _counted(source):
             recording.close()
             recording = Recording(_Endless(source))
+        if recording.format == "WAV":
+            _check_whole(source)
     except OSError as error:
         do = "make it readable"
         raise DataError("cannot be opened", source, got=error.strerror, do=do) from error
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: samples without a header
         raise DataError("cannot be read", source, got=_said(error), do=REPAIR) from error
     return recording
+
+
+def _check_whole(source: Path) -> None:
+    """Refuses a WAV that declares more sound than it has: libsndfile reads what is there, without a
+    word. Programs that do not know the length yet declare 0 or nearly 4 GiB."""
+    with source.open("rb") as file:
+        size, at = os.fstat(file.fileno()).st_size, 12
+        while at + 8 <= size:
+            file.seek(at)
+            name, length = struct.unpack("<4sI", file.read(8))
+            if name == b"data":
+                if at + 8 + length > size and length < SENTINEL:
+                    expected = f"{length} bytes of sound as it declares"
+                    raise DataError("cut short", source, expected, size - at - 8, REPAIR)
+                return
+            at += 8 + length + length % 2
 
 
 def _counted(source: Path) -> bool:

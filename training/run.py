@@ -211,8 +211,7 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
 
 def read_state(folder: Path) -> dict[str, Any]:
     """Whether a run is finished; one killed before it could say so is not."""
-    path = folder / "state.json"
-    return durable.read_json(path) if path.exists() else {"state": "unfinished", "opened": 0.0}
+    return durable.read_or(folder / "state.json", {"state": "unfinished", "opened": 0.0}, say)
 
 
 def _compare(folder: Path, known: dict[str, Any], now: dict[str, Any]) -> None:

@@ -53,7 +53,10 @@ def _with_rttm(folder: Folder, audio: Sequence[str]) -> Found:
     for path, sides in match(audio, rttms, turns).items():
         try:
             if not sides:
-                raise Rejected("unlisted", "no RTTM beside it, of its name, or naming it")
+                raise Rejected(
+                    "unlisted",
+                    "no RTTM beside it, of its name, or naming it; a melmill.csv may list it",
+                )
             if len(sides) > 1:
                 raise Rejected("bad_list_row", f"several RTTM files fit: {', '.join(sides)}")
             segments = turns.of(sides[0], stem(path))

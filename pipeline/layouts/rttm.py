@@ -4,13 +4,13 @@ Reads: *.rttm under the data folder. Does: parses SPEAKER lines (NIST RT-09 eval
 appendix A) and ties together what shares a speaker. Writes nothing.
 """
 
-import math
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
 from pipeline.errors import Rejected
 
+LATEST = 1e6  # seconds, far longer than any recording that is read
 Segment = tuple[float, float, str]  # start and end in seconds, label or speaker
 OTHER_TYPES = {
     *("SEGMENT", "NOSCORE", "NO_RT_METADATA", "LEXEME", "NON-LEX", "NON-SPEECH", "FILLER"),
@@ -24,7 +24,7 @@ def _turn(cells: list[str]) -> Segment:
     if len(cells) < 8:
         raise ValueError(f"{len(cells)} fields, expected 9 or 10")
     start, length = float(cells[3]), float(cells[4])
-    if not (math.isfinite(start + length) and start >= 0 and length > 0):
+    if not (start >= 0 and length > 0 and start + length <= LATEST):  # nor with a NaN
         raise ValueError(f"start {cells[3]} and duration {cells[4]} are no time span")
     return start, start + length, cells[7]
 
@@ -71,12 +71,25 @@ class Turns:
         name = next((name for name in names_of(stem) if name in known), "")
         if not name and len(known) == 1:
             name = next(iter(known))
-        problem = wrong.get(name) or wrong.get("")
+        own = PurePosixPath(path).stem == stem  # about this recording, so all of it must be
+        problem = wrong.get(name) or wrong.get("") or (own and next(iter(wrong.values()), ""))
         if problem:
             raise Rejected("bad_list_row", f"{path}, {problem}")
+        others = sorted(known - {name}) if own and name else []
+        if strangers := [other for other in others if names_of(other)[1] != names_of(stem)[1]]:
+            raise Rejected("bad_list_row", f"{path} names {strangers[0]!r} beside {name!r}")
         if known and not name:
             raise Rejected("bad_list_row", f"{path} has no turns of {stem!r}")
         return tuple(sorted(set(turns.get(name, []))))
+
+
+def late(turns: Iterable[Segment], length: float) -> str:
+    """What is wrong with turns of another recording: they begin after the end of this one, of
+    `length` seconds; else ""."""
+    last = max((start for start, _, _ in turns), default=0.0)
+    if last < length:
+        return ""
+    return f"a turn begins at {last:g} s, the recording ends at {length:g} s"
 
 
 def match(audio: Iterable[str], rttms: Iterable[str], turns: Turns) -> dict[str, list[str]]:

@@ -20,7 +20,7 @@ from training.diarizer.train import MODEL, Trained, configuration, train, traine
 from training.engine.torch_ranks import joined
 from training.errors import Changed
 from training.options import of_model, of_runs, of_training, option, yes_no
-from training.run import main, read_config, say
+from training.run import main, read_config, read_state, say
 from training.runs import last_opened, named
 
 
@@ -95,7 +95,8 @@ def diarize_command(artifacts: str, run: str, source: str, target: str, speakers
     one, *others = _runs(Path(artifacts), run)
     if others:
         raise Changed("one diarizer at a time", "RUN", "one name", run)
-    say(f"with {one.folder}")
+    unfinished = read_state(one.folder)["state"] != "finished"
+    say(f"with {one.folder}" + (", which is not finished" if unfinished else ""))
     sys.exit(diarize_path(Listener(one), Path(source), Path(target), speakers))
 
 

@@ -5,8 +5,10 @@ when to when; `<name>.png`, the same as a timeline; `<name>.html`, a page to lis
 becomes the same tree. Does: names what it could not hear and goes on, shows how far it is.
 """
 
+import os
 import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from training.data.index import DataError
@@ -18,7 +20,8 @@ from training.errors import RunError
 from training.folders import Bar, asked_for, clock, plain, seconds_of, sound_files, speed, told
 from training.run import say
 
-SUFFIX = ".rttm"
+SUFFIX, PAGE = ".rttm", ".html"
+LONG_NAME = 220  # bytes: file systems take 255, and unfinished files have longer names
 
 
 def diarize_path(listener: Listener, source: Path, target: Path, most: int = 0) -> int:
@@ -29,15 +32,16 @@ def diarize_path(listener: Listener, source: Path, target: Path, most: int = 0) 
     """
     began, done, sound = time.monotonic(), 0, 0.0
     pairs, passed = _pairs(source, target)
+    _check_free(place for _, place in pairs)
     with Bar(sum(seconds_of(path) for path, _ in pairs), len(pairs)) as bar:
         for path, place in pairs:
             bar.file(plain(path.name))
             try:
                 account = diarized(listener, path, bar.add, most)
+                _written(path, account, place)
             except DataError as error:
                 bar.say(plain(str(error)))
                 continue
-            _written(path, account, place)
             done, sound = done + 1, sound + account.seconds
             bar.say(_line(path, account))
     took = time.monotonic() - began
@@ -68,13 +72,23 @@ def _pairs(source: Path, target: Path) -> tuple[list[tuple[Path, Path]], int]:
     return list(zip(found, places, strict=True)), passed
 
 
+def _check_free(places: Iterable[Path]) -> None:
+    """Somebody's own RTTM is not replaced: beside each of ours stands its page, written first."""
+    for place in places:
+        if place.is_file() and not place.with_suffix(PAGE).exists():
+            what = "an RTTM file that this did not write stands where turns would go"
+            raise RunError(what, place, do="name another OUT=, or move it away")
+
+
 def _written(path: Path, account: Account, place: Path) -> None:
+    if len(os.fsencode(place.name)) > LONG_NAME:
+        raise DataError("its name is too long for files about it", path, do="shorten it")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        rttm.write(place, plain(path.stem), account.turns)
         name = plain(path.name)
+        page(path, account.turns, account.seconds, place.with_suffix(PAGE))
         plots.timeline({"found": account.turns}, account.seconds, name, place.with_suffix(".png"))
-        page(path, account.turns, account.seconds, place.with_suffix(".html"))
+        rttm.write(place, plain(path.stem), account.turns)
     except OSError as error:
         raise write_error(place, error) from error
 

@@ -26,6 +26,7 @@ from training.folders import Bar
 from training.run import say
 
 TEST = "test"
+FEW = 6  # voices
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,16 @@ def _told(index: Index, split: str) -> Iterator[tuple[str, Row, dict[str, np.nda
         yield bytes(held["source"].reshape(1)[0]).decode()[:12], row, held
 
 
+def few_voices(index: Index, split: str = TEST) -> str:
+    """A word where a test hears so few people that intervals over recordings mislead; else ""."""
+    if "voices" not in {field.name for field in index.fields}:
+        return ""
+    heard = {int(v) for *_, held in _told(index, split) for v in held["voices"].ravel() if v}
+    if not 0 < len(heard) < FEW:
+        return ""
+    return f"{index.name}: the test has {len(heard)} voices alone, too few to judge a diarizer by"
+
+
 def generated(index: Index, split: str = TEST) -> int:
     """How many examples of a split have labels that were guessed."""
     return len(rows(index, split)) - len(rows(index, split, given=True))
@@ -136,6 +147,8 @@ def measured(
     found: list[Scored] = []
     if left := generated(index):
         say(f"left out of the test split of {index.name}: {left} with generated labels")
+    if few := few_voices(index):
+        say(few)
     every = list(recordings(index))
     if not every:
         raise DataError("nothing to measure with", index.folder, "examples in the split test", 0)

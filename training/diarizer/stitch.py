@@ -44,6 +44,8 @@ class Stitched:
 
     def add(self, speaking: np.ndarray, voices: np.ndarray) -> None:
         """(frames, speakers) how likely each speaks, (speakers, numbers) their voices."""
+        if self.most:
+            speaking, voices = merged(speaking, voices, self.most)
         long = speaking.sum(0) * self.seconds >= LEAST
         names = self._names(speaking, voices, long)
         count = len(self.voices)
@@ -105,6 +107,18 @@ class Stitched:
             whole[at : at + len(part), : part.shape[1]] = part
             at += len(part)
         return whole
+
+
+def merged(speaking: np.ndarray, voices: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """At most `most` speakers of a window: who says least is taken for whom of those that stay they
+    are most like, so that nothing that is said is lost."""
+    order = np.argsort(-speaking.sum(0), kind="stable")
+    kept, rest = order[:most], order[most:]
+    alike = voices[rest] @ voices[kept].T
+    said, like = speaking[:, kept].copy(), voices[kept].copy()
+    for column, to in zip(rest.tolist(), alike.argmax(1).tolist(), strict=True):
+        said[:, to] += speaking[:, column]
+    return np.minimum(said, 1), like
 
 
 def decided(speaking: np.ndarray) -> np.ndarray:

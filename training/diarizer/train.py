@@ -31,7 +31,7 @@ from training.engine.checkpoint import Checkpoints, best_hash, used, weights
 from training.engine.torch_learner import Loss, tensors
 from training.engine.torch_ranks import Ranks
 from training.errors import Changed
-from training.run import opened, read_config
+from training.run import opened, read_config, read_state, say
 from training.runs import named
 
 MODEL = "diarizer"
@@ -70,8 +70,7 @@ def trained(folder: Path) -> Trained:
 
 def _alike(folder: Path) -> float | None:
     """As it was found for these very weights."""
-    path = folder / VOICES
-    told = durable.read_json(path) if path.exists() else {}
+    told = durable.read_or(folder / VOICES, {}, say)
     return float(told["alike"]) if told.get("checkpoint") == best_hash(folder) else None
 
 
@@ -90,6 +89,9 @@ def configuration(
         if run:
             folder = named(artifacts, run, MODEL)
             _check_alike(folder, config, key)
+            if read_state(folder)["state"] != "finished":
+                what = f"a run for {key.upper()}= that is not finished: it will have learnt more"
+                raise Changed(what, folder, do=f"make resume RUN={folder.name}")
             config[key] = {"run": folder.name, "checkpoint": best_hash(folder)}
     return config
 
