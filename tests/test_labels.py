@@ -217,7 +217,7 @@ def test_nothing_changed_and_nothing_is_done(root: Path, monkeypatch: pytest.Mon
         ({"features__logmel__mels": 24}, {"train", "valid", "test"}),
         ({"output__fields": ["logmel", "activity"]}, {"train", "valid", "test"}),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value)),
 )
 def test_a_key_of_the_recipe(root: Path, changes: dict[str, Any], wanted: set[str]) -> None:
     assert again(root, **changes) - {"index.json"} == wanted
