@@ -1,16 +1,19 @@
 """What every test run says first, and what it leaves out where a framework is missing.
 
 Reads: which packages are there. Does: names machine and versions in pytest's header, and passes
-over the tests of torch or TensorFlow code with a line. Writes: what several test files read, in
-pytest's folder.
+over the tests of torch or TensorFlow code with a line; says at the end what the sweeps found.
+Writes: what several test files read, in pytest's folder.
 """
 
 import importlib.metadata
 import importlib.util
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
+
+from tests import sweeps
 
 TORCH = importlib.util.find_spec("torch") is not None
 TENSORFLOW = importlib.util.find_spec("tensorflow") is not None
@@ -34,6 +37,23 @@ def pytest_report_header() -> list[str]:
         found.append("the tests of TensorFlow code are skipped")
     torch = importlib.metadata.version("torch") if TORCH else "not installed: its tests are skipped"
     return [f"cores {os.cpu_count()}; " + ", ".join(found), f"torch {torch}"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # processes that share the work inherit the name
+        descriptor, path = tempfile.mkstemp(prefix="melmill-sweeps-")
+        os.close(descriptor)
+        os.environ["MELMILL_SWEEPS"] = path
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for line in sweeps.table(Path(os.environ["MELMILL_SWEEPS"])):
+        terminalreporter.write_line(line)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        Path(os.environ.pop("MELMILL_SWEEPS")).unlink()
 
 
 @pytest.fixture(scope="session")

@@ -59,6 +59,15 @@ def test_the_same_samples_count_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert set(found.split_of) == {"a", "b", "d"}
 
 
+def test_the_same_bytes_in_two_splits_stop_the_build(tmp_path: Path) -> None:
+    """The scan counts them once; should it ever not, nothing is built."""
+    (tmp_path / "told.csv").write_text("group,split\na,train\nb,test\n")
+    records = [record("a", group="a"), record("c", group="c")]
+    records.append(replace(records[0], path="b", group="b"))
+    with pytest.raises(MelmillError, match="leak: the same bytes stand in train and test"):
+        joined(tmp_path, records, str(tmp_path / "told.csv"))
+
+
 def test_a_recording_without_a_group_is_its_own() -> None:
     assert corpus.group(record("a")) == record("a").id
     assert corpus.group(record("a", group="ann")) == "ann"

@@ -17,6 +17,7 @@ from pipeline.audio import pcm
 from pipeline.disk import stamps, store
 from pipeline.errors import MelmillError
 from tests import corpus, here
+from tests.sweeps import note
 from training.data.index import DataError, load_index
 from training.data.shards import check_shard
 
@@ -149,6 +150,7 @@ def spread(world: World, count: int) -> list[tuple[Path, int, int]]:
 def test_flipped_bits(world: World, count: int) -> None:
     for path, at, bit in spread(world, count):
         check_damage(world, path, flipped(path.read_bytes(), at, bit))
+        note("one bit flipped: named, never read as good, mended", 1, 1)
 
 
 def _cuts(size: int) -> list[int]:
@@ -188,6 +190,7 @@ def test_cut_at_every_byte(world: World, kind: str) -> None:
             copy.write_bytes(data[:size])
             with pytest.raises(MelmillError):
                 store.load_sealed(copy)
+        note(f"{kind.removeprefix('pcm/')} cut at every byte: refused", 1, 1)
     path.write_bytes(data)
     check_damage(world, path, data[: len(data) // 2])
 

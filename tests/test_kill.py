@@ -26,6 +26,7 @@ from tests.runs import (
     until_working,
     workers,
 )
+from tests.sweeps import note
 
 MUTATING = ("write", "fsync", "rename", "unlink", "mkdir")
 OTHERS = ("pwrite64", "fdatasync", "renameat", "renameat2", "unlinkat", "ftruncate")  # not used
@@ -70,6 +71,7 @@ def kill_at(world: World, server: forked.Server, folder: Path, call: str, count:
     world.check_names(artifacts)
     assert server.run(world.args(artifacts), said) == 0, said.read_text()
     world.check(artifacts)
+    note("kill -9 at a system call of preprocessing, then the same bytes", 1, 1)
 
 
 # A third recipe, for more places to be killed at.
@@ -119,7 +121,6 @@ def test_kill_at_every_system_call(wide: World, server: forked.Server, tmp_path:
         shutil.rmtree(tmp_path / "artifacts")
         if index % 50 == 0:
             print(f"{index} of {len(wanted)} points", flush=True)
-    print(f"{len(wanted)} points killed the run, all ended in the reference")
     assert len(wanted) >= 300
 
 
@@ -136,8 +137,8 @@ def test_kill_every_process_at_its_own_call(world: World, tmp_path: Path, call: 
         world.check_names(artifacts)
         world.finish(artifacts)
         shutil.rmtree(artifacts)
+        note("kill -9 of every process at its own call, then the same bytes", 1, 1)
         count += 1 if count < 8 else 5
-    print(f"{call}: up to {count} calls a process")
 
 
 @pytest.mark.parametrize("fault", ["open:4", "write:12", "fsync:3", "rename:3", "syncdir:6"])
@@ -182,6 +183,7 @@ def random_chain(world: World, artifacts: Path, seed: int) -> None:
             assert gone(run.pid, 2.0)
             world.check_names(artifacts)
     world.finish(artifacts, 2)
+    note("kill -9 at a random time, in chains of three, then the same bytes", 3, 3)
 
 
 @pytest.mark.parametrize("seed", [11])

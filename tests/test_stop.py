@@ -14,6 +14,7 @@ import pytest
 
 from tests import corpus, runs
 from tests.runs import SLOW, World, alive, end, gone, until_caught, until_working, workers
+from tests.sweeps import note
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +41,7 @@ def test_orphans_neither_write_nor_live(
         assert gone(run.pid, patience - 1.0), alive(run.pid)
         time.sleep(0.3)
         assert written(artifacts) == before
+    note("a parent killed: no worker writes a second later, none lives on", 1, 1)
 
 
 def writing(session: int, artifacts: Path) -> bool:
@@ -77,6 +79,7 @@ def double_start(world: World, artifacts: Path) -> None:
     assert winner.returncode == 0, output
     assert corpus.tree_hash(artifacts) == world.hash
     assert elapsed <= patience, f"the loser took {elapsed:.1f} s"
+    note("double starts: one winner, the loser names it at once", 1, 1)
 
 
 @pytest.mark.parametrize("turn", [1, 2])
