@@ -165,8 +165,9 @@ def _run(plan: list[Task], folder: Path, key: str, count: int, checked: stamps.H
         if not _take(task, decoded, checked):
             waiting.append(task)
     total = sum(len(task.sources) for task in waiting)
-    with Progress("decode", total) as bar:
-        for task, fresh in _packs(waiting, count):
+    notes = Path(waiting[0].notes) if waiting else folder
+    with Progress("decode", total, working=lambda: suspects.under_way(notes)) as bar:
+        for task, fresh in _packs(waiting, notes, count):
             if not _take(task, decoded, checked, final=True):
                 raise MelmillError("a pack is gone", where=folder / task.name, do="run it again")
             mine = [decoded.recordings[i] for i in fresh if i in decoded.recordings]
@@ -197,11 +198,10 @@ def _take(task: Task, decoded: Decoded, checked: stamps.Hashes, final: bool = Fa
     return True
 
 
-def _packs(waiting: list[Task], count: int) -> Iterator[tuple[Task, list[str]]]:
+def _packs(waiting: list[Task], notes: Path, count: int) -> Iterator[tuple[Task, list[str]]]:
     """Make packs in workers. A file that kills its worker is tried once more alone, then left."""
     tasks = {task.name: task for task in waiting}
     files = {source.path: source.bytes for task in waiting for source in task.sources}
-    notes = Path(waiting[0].notes) if waiting else Path()
     for name, fresh in suspects.run(make_pack, tasks, count, notes, files, listen) if tasks else ():
         yield tasks[name], fresh
 

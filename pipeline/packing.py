@@ -98,7 +98,8 @@ def _decode_one(writer: PackWriter, source: Source, watch: suspects.Watch) -> No
         inside = watch.inside(source.path, source.bytes)
         with inside, codecs.open_sound(Path(source.path)) as reader:
             sound = reader.sound
-            writer.add(source.id, sound.rate, sound.codec, sound.store, reader.blocks())
+            blocks = watch.counted(reader.blocks(), sound.rate)
+            writer.add(source.id, sound.rate, sound.codec, sound.store, blocks)
         if stamps.stamp(os.lstat(source.path)) != before:
             del writer.recordings[source.id]
             raise Rejected("changed", "written to while it was decoded: run the same command again")

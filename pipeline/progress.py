@@ -6,6 +6,7 @@ Reads nothing. Does: shows files, hours of audio, rate and time left. Writes: st
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from tqdm import tqdm
@@ -16,50 +17,82 @@ TICK = 1.0  # seconds between looks at a clock that runs while nothing ends
 
 
 class Progress:
-    """`with Progress("decode", total) as bar: bar.step(...)`; the total counts files or shards."""
+    """`with Progress("decode", total) as bar: bar.step(...)`; the total counts files or shards.
 
-    def __init__(self, stage: str, total: int, unit: str = "file") -> None:
-        self.stage, self.total, self.unit = stage, total, unit
+    `working` says how many seconds of audio are done of what is not done yet: one file of ten hours
+    moves too.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        total: int,
+        unit: str = "file",
+        working: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self.stage, self.total, self.unit, self.working = stage, total, unit, working
         self.done, self.hours = 0, 0.0
         self.start = self.last = time.monotonic()
         self.bar: tqdm | None = None
-        self.over = threading.Event()
+        self.over, self.turn = threading.Event(), threading.Lock()
 
     def __enter__(self) -> "Progress":
         if sys.stderr.isatty():
             self.bar = tqdm(
                 total=self.total, desc=self.stage, unit=self.unit, delay=PATIENCE, leave=False
             )
-            threading.Thread(target=self._tick, daemon=True).start()
+        threading.Thread(target=self._tick, daemon=True).start()
         return self
 
     def _tick(self) -> None:
-        """A bar that stands still for a minute looks dead: show it, and its clock, before the
-        first shard is done."""
+        """What stands still for a minute looks dead: show it, and its clock, before the first shard
+        is done."""
         pause = PATIENCE
-        while self.bar is not None and not self.over.wait(pause):
-            with self.bar.get_lock():
-                if not self.over.is_set():
-                    self.bar.refresh()
+        while not self.over.wait(pause):
+            self._show()
             pause = TICK
 
     def step(self, count: int = 1, seconds: float = 0.0) -> None:
         """`count` more are done, holding `seconds` of audio."""
-        self.done += count
-        self.hours += seconds / 3600
-        if self.bar is not None:
-            self.bar.total = self.total
-            self.bar.set_postfix_str(f"{self.hours:.2f} h of audio" if self.hours else "", False)
-            self.bar.update(count)
-        elif time.monotonic() - self.last >= EVERY:
-            self.last = time.monotonic()
-            print(self.line(), file=sys.stderr, flush=True)
+        with self.turn:
+            self.done += count
+            self.hours += seconds / 3600
+            if self.bar is not None:
+                self.bar.total = self.total
+                self._tell()
+                self.bar.update(count)  # paints now and then
+            elif time.monotonic() - self.last >= EVERY:
+                self._print()
+
+    def _show(self) -> None:
+        with self.turn:  # __exit__ may have come first
+            if self.bar is not None and not self.over.is_set():
+                self._tell()
+                self.bar.refresh()
+            elif time.monotonic() - self.last >= EVERY and not self.over.is_set():
+                self._print()
+
+    def _tell(self) -> None:
+        assert self.bar is not None
+        hours = self.heard()
+        self.bar.set_postfix_str(f"{hours:.2f} h of audio" if hours else "", False)
+
+    def _print(self) -> None:
+        self.last = time.monotonic()
+        print(self.line(), file=sys.stderr, flush=True)
+
+    def heard(self) -> float:
+        """Hours."""
+        return self.hours + self.working() / 3600
 
     def line(self) -> str:
         past = max(time.monotonic() - self.start, 1e-9)
+        heard = self.heard()
+        hours = f", {heard:.2f} h of audio" if heard else ""
+        if not self.done:
+            return f"{self.stage}: 0 of {self.total} {self.unit}s{hours}, {past:.0f} s so far"
         rate = self.done / past
-        left = (self.total - self.done) / rate if rate else 0.0
-        hours = f", {self.hours:.2f} h of audio" if self.hours else ""
+        left = (self.total - self.done) / rate
         return (
             f"{self.stage}: {self.done} of {self.total} {self.unit}s{hours}, "
             f"{rate:.1f} {self.unit}s/s, {left:.0f} s left"
@@ -68,7 +101,7 @@ class Progress:
     def __exit__(
         self, kind: type | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.over.set()
-        if self.bar is not None:
-            with self.bar.get_lock():  # no tick may paint after it
+        with self.turn:  # no tick may paint after it
+            self.over.set()
+            if self.bar is not None:
                 self.bar.close()

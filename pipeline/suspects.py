@@ -10,16 +10,22 @@ import hashlib
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from pipeline import jobs
 from pipeline.disk import store
 from pipeline.errors import Rejected
 
 PATIENCE = 60.0  # seconds a file may take, plus one for each of its MiB
+
+NAME = 64  # bytes of a name in a note
+NOTED = 0.5  # seconds between notes of how much is done
 
 Condemned = dict[str, tuple[str, str]]  # path -> why it is not tried again
 
@@ -44,6 +50,7 @@ class Watch:
         self.path = Path(notes) / str(os.getpid())
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.file = open(self.path, "wb", 0)  # noqa: SIM115  (closed on leaving)
+        self.seconds = self.told = 0.0  # of audio in all files so far; when that was last noted
 
     def __enter__(self) -> "Watch":
         return self
@@ -51,6 +58,17 @@ class Watch:
     def __exit__(self, *error: object) -> None:
         self.file.close()
         store.remove(self.path)
+
+    def counted(self, blocks: Iterator[np.ndarray], rate: int) -> Iterator[np.ndarray]:
+        """The same blocks; how much sound they hold is noted, for whoever waits."""
+        for block in blocks:
+            yield block
+            self.seconds += len(block) / rate
+            if time.monotonic() - self.told >= NOTED:
+                self.told = time.monotonic()
+                with contextlib.suppress(OSError):  # a note, and nothing hangs on it
+                    self.file.seek(NAME)
+                    self.file.write(f"{self.seconds:16.1f}".encode())
 
     @contextlib.contextmanager
     def inside(self, path: str, size: int) -> Iterator[None]:
@@ -67,6 +85,15 @@ class Watch:
             yield
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def under_way(notes: Path) -> float:
+    """Seconds of audio that workers have done of the tasks that they are at."""
+    total = 0.0
+    for note in notes.glob("*"):
+        with contextlib.suppress(OSError, ValueError):  # its task may have ended meanwhile
+            total += float(note.read_bytes()[NAME:] or 0)
+    return total
 
 
 def _alarm(size: int) -> None:
@@ -114,7 +141,7 @@ def culprits(notes: Path, files: Mapping[str, int], attempt: Callable[[str], Non
     named = {name(path): path for path in files}
     found: Condemned = {}
     for note in sorted(notes.glob("*")):
-        path = named.get(note.read_text()[:64])
+        path = named.get(note.read_text()[:NAME])
         store.remove(note)
         exitcode = alone(path, files[path], attempt) if path else 0
         if path and exitcode == -signal.SIGALRM:
