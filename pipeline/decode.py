@@ -54,7 +54,7 @@ def decode(manifest: Manifest, root: Path, artifacts: Path, count: int) -> Decod
     checked = marks(artifacts)
     decoded = _committed(table, key, plan, checked)
     if decoded is None:
-        guard.need_space(folder, _estimate(manifest, {i for task in plan for i in task.older}))
+        guard.need_space(folder, estimate(manifest, {i for task in plan for i in task.older}))
         decoded = _run(plan, folder, key, count, checked)
         store.write_if_changed(table, store.dump_json(store.seal(_index(decoded, plan, checked))))
     store.sweep(folder, {"index.json", *(task.name for task in plan)})
@@ -108,7 +108,7 @@ def _older(folder: Path, decoder: str) -> dict[str, str]:
     return found
 
 
-def _estimate(manifest: Manifest, stored: set[str]) -> int:
+def estimate(manifest: Manifest, stored: set[str]) -> int:
     """Bytes the packs will need, about: a header's count is bounded by what a file can hold."""
     total = 0
     for record in manifest.used():

@@ -141,10 +141,18 @@ def _absolute(name: str) -> str:
     return os.path.abspath(name) if "/" in name or name.endswith(".toml") else name
 
 
-def demo_or_data(artifacts: Path) -> Path:
-    """data/, or the demo corpus while nothing is in it."""
+def own_data() -> Path | None:
+    """data/, unless nothing is in it."""
     data = Path("data").resolve()
     if data.is_dir() and any(p.name != "README.md" and p.name[0] != "." for p in data.iterdir()):
+        return data
+    return None
+
+
+def demo_or_data(artifacts: Path) -> Path:
+    """data/, or the demo corpus while nothing is in it."""
+    data = own_data()
+    if data is not None:
         return data
     folder = artifacts / "demo"
     with Progress("demo corpus", 1) as bar:

@@ -19,7 +19,8 @@ from pipeline.errors import MelmillError, UsageError
 from pipeline.layouts import recognise as layouts
 from tests import corpus, inline
 
-COMMANDS = ["scan", "decode", "shards", "features", "resume", "verify", "clean"]
+COMMANDS = ["scan", "decode", "shards", "features", "resume", "verify", "clean", "doctor",
+            "real-audio"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +81,7 @@ def test_make_and_the_commands_know_the_same_variables() -> None:
     text = (corpus.REPO / "Makefile").read_text()
     known = set(re.search(r"^ASKED := (.*)$", text, re.M)[1].split())  # type: ignore[index]
     options = [o for c in cli.cli.commands.values() for o in c.params]
+    known |= {"OUT"}  # of training too
     assert known == {str(o.envvar) for o in options if o.envvar}
 
 

@@ -398,11 +398,11 @@ def test_a_forged_header_cannot_ask_for_the_whole_disk(bench: Bench) -> None:
     bench.add("a.wav", 1)
     manifest = bench.scan()
     size = manifest.records[0].bytes
-    honest = decode._estimate(manifest, set())
+    honest = decode.estimate(manifest, set())
     assert honest == manifest.records[0].frames * 2
     manifest.records[0] = scan.replace(manifest.records[0], frames=1 << 50)
-    assert decode._estimate(manifest, set()) == 40 * size
-    assert decode._estimate(manifest, {manifest.records[0].id}) == 0
+    assert decode.estimate(manifest, set()) == 40 * size
+    assert decode.estimate(manifest, {manifest.records[0].id}) == 0
 
 
 def test_too_little_space_stops_before_the_first_file(

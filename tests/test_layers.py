@@ -17,22 +17,24 @@ BODY = 45  # lines in a function, its docstring aside
 # From the ground up. Modules of one row know nothing of each other.
 ROWS = [
     # words and numbers: how things go wrong, names of draws, buckets, code versions
-    "errors rng dsp.levels dsp.bands dsp.room dsp.clusters buckets progress code demo.files",
+    "errors rng dsp.levels dsp.bands dsp.room dsp.clusters buckets progress code demo.files "
+    "real.sets doctor.finding doctor.apart",
     # one idea each, on arrays, bytes or text: files on disk, typed tables, noise, mixtures
     "disk.store typed dsp.noise dsp.mix dsp.voice formats.fields layouts.groups audio.headers "
-    "layouts.rttm demo.voices",
+    "layouts.rttm demo.voices real.sounds doctor.libraries",
     # spectra; stamps of files; the run lock; the workers; who is in which split; decoders
     "recipe dsp.mel disk.stamps disk.guard disk.clean jobs layouts.splits formats.varints "
-    "audio.pcm layouts.lists audio.sndfile audio.pyav demo.music demo.sounds",
+    "audio.pcm layouts.lists audio.sndfile audio.pyav demo.music demo.sounds doctor.gpu",
     # what is stored and how; recipes by name; one file opened; files that kill a worker
     "dsp.features dsp.whose formats.hdf5 formats.tfrecord cookbook audio.codecs suspects tracks "
-    "dsp.activity dsp.statistics layouts.corpora layouts.ownlist demo.plan",
+    "dsp.activity dsp.statistics layouts.corpora layouts.ownlist demo.plan "
+    "real.packages doctor.machine doctor.folders",
     # a recipe's fields; what a task carries; how a folder is laid out; the demo corpus
-    "schema items walk cache layouts.recognise demo.corpus",
-    # a conversation; what is known of a window unheard
-    "talks known",
-    # a window's features and labels
-    "examples",
+    "schema items walk cache layouts.recognise demo.corpus real.keep doctor.heard",
+    # a conversation; what is known of a window unheard; the corpus of real recordings
+    "talks known real.corpus",
+    # a window's features and labels; its command
+    "examples real.command",
     # stage 1; one shard
     "scan shards packing",
     # stage 2
@@ -52,6 +54,10 @@ ROWS = [
     "build",
     # what came of it; is there anything to do
     "summary unchanged __init__",
+    # is the data fit for a run
+    "doctor.data",
+    # is everything
+    "doctor.command",
     # the commands
     "cli",
     "__main__",

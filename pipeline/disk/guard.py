@@ -46,9 +46,19 @@ def _need_writable(root: Path) -> None:
         raise write_error(root, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
-def _holder(descriptor: int) -> str:
+UNNAMED = "a process that this machine cannot name"
+
+
+def holder(root: Path) -> str:
+    """Who works in a folder now, as far as this machine can name them; "" if nobody does."""
+    with contextlib.suppress(OSError):
+        said = _holder((root / ".lock").stat().st_ino)
+        return said if said != UNNAMED else ""
+    return ""
+
+
+def _holder(inode: int) -> str:
     """Who holds the lock, from the kernel's own table: nothing is written to name ourselves."""
-    inode = os.fstat(descriptor).st_ino
     with contextlib.suppress(OSError, ValueError, IndexError, psutil.Error):
         for line in Path("/proc/locks").read_text().splitlines():
             words = line.split()
@@ -57,7 +67,7 @@ def _holder(descriptor: int) -> str:
                 since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(process.create_time()))
                 command = " ".join(" ".join(process.cmdline()[-6:]).split())
                 return f"'{command}', process {process.pid} on {socket.gethostname()} since {since}"
-    return "a process that this machine cannot name"
+    return UNNAMED
 
 
 @contextlib.contextmanager
@@ -75,7 +85,7 @@ def lock(root: Path) -> Iterator[None]:
             raise MelmillError(
                 "another run is using this folder",
                 where=root,
-                got=_holder(descriptor),
+                got=_holder(os.fstat(descriptor).st_ino),
                 do="wait for it, stop it, or set ARTIFACTS= to another folder",
             ) from err
         yield
