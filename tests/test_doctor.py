@@ -337,6 +337,7 @@ def test_data_that_cannot_be_used(recordings: Path, tmp_path: Path) -> None:
     *_, lack = data.check(asked(recordings, tmp_path, "denoise-music")).findings
     assert lack.mark == BAD
     assert "denoise-music needs recordings with role music" in lack.found
+    assert data.check(asked(recordings, tmp_path, "denoise-music")).told.endswith(" decoded")
 
 
 def test_headers_that_take_too_long_are_guessed(
@@ -452,8 +453,10 @@ def test_a_library_that_cannot_be_imported_is_told(tmp_path: Path, target: str) 
     done = corpus.run([target], env=env)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert "cannot be imported: OSError: sndfile library not found" in done.stderr
-    assert "pip install --force-reinstall" in " ".join(done.stderr.split())
+    told = done.stdout if target == "doctor" else done.stderr
+    assert row(told, "imports").startswith("BAD imports OSError: sndfile library not found -> ")
+    assert "pip install --force-reinstall" in row(told, "imports")
+    assert ("python " in done.stdout) == (target == "doctor")  # a table only where it is asked for
 
 
 def test_a_row_is_aligned_and_wrapped() -> None:

@@ -177,7 +177,7 @@ def test_help_names_every_target(checkout: Path) -> None:
     assert {"features", "train-denoiser", "evaluate", "denoise", "export", "test"} <= targets
     assert {"train-classifier", "teacher", "classify", "tensorflow", "bench"} <= targets
     assert {"train-hybrid", "train-tagger", "tag", "import-musicnn"} <= targets
-    assert {"train-diarizer", "diarize"} <= targets
+    assert {"train-diarizer", "diarize", "doctor", "real-audio"} <= targets
     for target in targets - {"help", "format"}:
         assert re.search(rf"^  make {target} +\S", told, re.M), target
     rules = re.findall(r"^([a-z-]+):(?!=)", text, re.M)
@@ -200,7 +200,7 @@ def stub(checkout: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"#!/bin/sh\nexec '{sys.executable}' -c '{code}' {name} \"$@\"\n")
         path.chmod(0o755)
-    for stamp in ("core", "torch", "tensorflow", "musicnn"):
+    for stamp in ("core", "torch", "tensorflow", "musicnn", "av"):
         (checkout / "stub" / f"{stamp}.stamp").touch()
     return checkout
 
@@ -310,6 +310,25 @@ def test_what_is_done_with_a_run(stub: Path, target: str, told: dict[str, str]) 
     command = f"python -m training{own.get(target, '')} {target}"
     assert calls(stub, target, **told) == [(command, told)]
     assert calls(stub, target) == [(command, {})]
+
+
+def test_the_doctor_and_real_recordings(stub: Path) -> None:
+    told = {"DATA": ODD, "RECIPE": "a, b", "JOBS": "3", "MAX_RAM": "4GB"}
+    assert calls(stub, "doctor", **told) == [("python -m pipeline doctor", told)]
+    assert calls(stub, "real-audio", OUT=ODD) == [("python -m pipeline real-audio", {"OUT": ODD})]
+
+
+def test_real_recordings_do_without_pyav_where_it_cannot_be_had(stub: Path) -> None:
+    """A pip that fails is said, leaves no stamp, and stops nothing."""
+    stamp, python = (stub / "stub" / name for name in ("av.stamp", "bin/python"))
+    stamp.unlink()
+    kept = python.read_text()
+    python.write_text('#!/bin/sh\ncase "$*" in *-m\\ pip\\ *) exit 1 ;; *) echo fetched ;; esac\n')
+    done = make(stub, "real-audio", "VENV=stub")
+    python.write_text(kept)
+    assert (done.returncode, stamp.exists()) == (0, False), done.stderr
+    assert done.stdout.splitlines()[-2:] == ["PyAV was not installed", "fetched"]
+    stamp.touch()
 
 
 def test_published_weights_are_imported(stub: Path) -> None:

@@ -182,13 +182,15 @@ def _recipes(records: list[Record], layout: str, asked: Request, known: Known) -
     known.need = sum(needs.values()) - sum(there.values())
     seconds = sum(r.frames / r.rate for r in records)
     names = sorted(needs.keys() - {"pcm"}, key=lambda name: -needs[name])
-    most = ", ".join(f"{name} {size(needs[name])}" for name in names[:MOST])
-    known.told = (
-        f"{span(seconds)} of sound takes about {size(needs['pcm'])} decoded"
-        + (f" and at most {size(sum(needs.values()) - needs['pcm'])} as " if names else "")
-        + (f"{counted(len(names), 'recipe')} ({most}{', ...' if len(names) > MOST else ''})")
-        + (f"; {size(sum(there.values()))} of it is there" if sum(there.values()) else "")
-    )
+    known.told = f"{span(seconds)} of sound takes about {size(needs['pcm'])} decoded"
+    if names:
+        most = [f"{name} {size(needs[name])}" for name in names[:MOST]] + ["..."] * (
+            len(names) > MOST
+        )
+        bound = size(sum(needs.values()) - needs["pcm"])
+        known.told += f", {counted(len(names), 'recipe')} at most {bound} ({', '.join(most)})"
+    if sum(there.values()):
+        known.told += f"; {size(sum(there.values()))} of it is there"
     if names:
         yield Finding(OK, "recipes", f"layout {layout}; can be made: {', '.join(sorted(names))}")
     if lacks and (asked.recipes or not names):

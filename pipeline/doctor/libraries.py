@@ -118,9 +118,10 @@ def report(error: BaseException) -> int:
     if not any(finding.mark == BAD for finding in found):
         install = f"{python()} -m pip install --force-reinstall -r {LOCK}"
         said = " ".join(f"{type(error).__name__}: {error}".split())
-        found.append(Finding(BAD, "libraries", f"one of them cannot be imported: {said}", install))
-    if sys.argv[1:2] != ["doctor"]:
-        found = [finding for finding in found if finding.mark == BAD]
-    print("\n".join(lines(finding) for finding in found), file=sys.stderr)
-    print(f"\ndoctor: {verdict(found)}; the other checks need the libraries", file=sys.stderr)
+        found.append(Finding(BAD, "imports", said, install))
+    asked_for = sys.argv[1:2] == ["doctor"]  # else its findings are this command's error
+    shown = found if asked_for else [finding for finding in found if finding.mark == BAD]
+    out = sys.stdout if asked_for else sys.stderr
+    print("\n".join(lines(finding) for finding in shown), file=out)
+    print(f"\ndoctor: {verdict(found)}; the other checks need the libraries", file=out)
     return 1
