@@ -6,7 +6,7 @@ MAKEFLAGS += -r
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help features scan decode shards verify resume train-denoiser train-classifier teacher
+.PHONY: help features scan decode shards verify report resume train-denoiser train-classifier teacher
 .PHONY: train-hybrid train-tagger train-diarizer import-musicnn analyze evaluate export denoise
 .PHONY: classify tag diarize real-audio doctor
 .PHONY: torch tensorflow peers bench test test-all lint clean distclean
@@ -59,6 +59,9 @@ shards: decode ## make the recipes' shards and indexes
 
 verify: $(VENV)/core.stamp ## check every shard, label and split
 	@$(STAGE) verify
+
+report: $(VENV)/core.stamp ## a page about each recipe: sound, spectra, balance, rejected files, speed
+	@$(STAGE) report
 
 resume: $(VENV)/core.stamp ## go on with what was interrupted: shards, then training
 	@if [ -z "$$RUN" ]; then $(STAGE) resume; fi

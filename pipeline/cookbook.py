@@ -19,7 +19,7 @@ from pipeline.recipe import Conversation, Feature, Mix, Recipe
 from pipeline.typed import merge, nearest, typed
 
 SHIPPED = Path(__file__).parent / "recipes"
-RESERVED = ("pcm", "labels", "demo", "runs")  # folders beside a recipe's own
+RESERVED = ("pcm", "labels", "demo", "runs", "reports")  # folders beside a recipe's own
 NEEDS = {"class": "label", "tags": "tags", "activity": "speakers"}  # labels.kind -> select.needs
 OURS = (  # fields that no feature may be called
     "wave", "noisy", "clean", "label", "tags", "activity", "voices", "generated", "source", "group",

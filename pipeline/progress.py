@@ -19,7 +19,6 @@ TICK = 1.0  # seconds between looks at a clock that runs while nothing ends
 class Progress:
     """`with Progress("decode", total) as bar: bar.step(...)`; the total counts files or shards.
 
-<<<<<<< HEAD
     `working` says how many seconds of audio are done of what is not done yet: one file of ten hours
     moves too.
     """
@@ -32,11 +31,7 @@ class Progress:
         working: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.stage, self.total, self.unit, self.working = stage, total, unit, working
-=======
-    def __init__(self, stage: str, total: int, unit: str = "file") -> None:
-        self.stage, self.total, self.unit = stage, total, unit
         self.units = unit if unit.isupper() else f"{unit}s"  # 3 files, 3 MB
->>>>>>> 85c4240 (Before a run: is the machine fit for it, and real sound to try it on)
         self.done, self.hours = 0, 0.0
         self.start = self.last = time.monotonic()
         self.bar: tqdm | None = None
@@ -96,7 +91,7 @@ class Progress:
         heard = self.heard()
         hours = f", {heard:.2f} h of audio" if heard else ""
         if not self.done:
-            return f"{self.stage}: 0 of {self.total} {self.unit}s{hours}, {past:.0f} s so far"
+            return f"{self.stage}: 0 of {self.total} {self.units}{hours}, {past:.0f} s so far"
         rate = self.done / past
         left = (self.total - self.done) / rate
         return (

@@ -65,6 +65,11 @@ where = _option(
     "--artifacts", envvar="ARTIFACTS", default="artifacts", show_default=True,
     help="Where everything made goes.",
 )  # fmt: skip
+recipe = _option(
+    "--recipe", "recipes", envvar="RECIPE", default="",
+    help="Shipped names or paths to TOML files, separated by commas or spaces. "
+    "[default: every recipe that the data can feed]",
+)  # fmt: skip
 
 
 def options(command: Callable[..., None]) -> Callable[..., None]:
@@ -75,11 +80,7 @@ def options(command: Callable[..., None]) -> Callable[..., None]:
             "or the demo corpus while that is empty]",
         ),
         where,
-        _option(
-            "--recipe", "recipes", envvar="RECIPE", default="",
-            help="Shipped names or paths to TOML files, separated by commas or spaces. "
-            "[default: every recipe that the data can feed]",
-        ),
+        recipe,
         _option(
             "--layout", envvar="LAYOUT", default="auto", show_default=True,
             help="How the folder is laid out: " + ", ".join(layouts.LAYOUTS) + ".",
@@ -135,6 +136,12 @@ def request(**given: Any) -> Request:
 def _names(text: str) -> list[str]:
     """Recipes in a list; one path may hold spaces and commas."""
     return [text] if os.path.isfile(text) else list(filter(None, re.split(r"[,\s]+", text)))
+
+
+def named(text: str) -> list[str]:
+    """The names of the recipes in a list."""
+    names = _names(text)
+    return [one.name for one in cookbook.load(names)] if names else []
 
 
 def _absolute(name: str) -> str:

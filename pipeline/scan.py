@@ -27,7 +27,6 @@ from pipeline.walk import NEVER, Found, walk
 SCHEMA = 1
 CHUNK_BYTES = 64 << 20  # bytes hashed by one task
 CHUNK_FILES = 500
-LISTS = (".csv", ".rttm")
 
 
 @dataclass(frozen=True)
@@ -63,6 +62,7 @@ class Manifest:
     key: str = ""  # sha256 of the manifest's bytes
     ignored: int = 0  # files that are not audio, nor a list, by their name
     stamps: dict[str, Stamp] = field(default_factory=dict)
+    looked: tuple[int, float] = field(default=(0, 0.0), compare=False)  # files read now, seconds
 
     def used(self) -> list[Record]:
         return [record for record in self.records if not record.reject]
@@ -141,17 +141,17 @@ def scan(root: Path, artifacts: Path, layout: str, role: str, count: int) -> Man
     extra = {e.path for e in listing.entries} & set(every) - heard
     found += [(path, stamps.stamp(os.lstat(root / path)), "") for path in sorted(extra)]
     cache = Cache(artifacts / ".cache" / "scan.json", root)
-    _refresh(cache, root, found, count)
+    looked = _refresh(cache, root, found, count)
     records = _records(found, cache, listing)
     marks = {path: mark for path, mark, _ in found}
-    ignored = sum(not p.lower().endswith(LISTS) for p in set(every) - heard - extra)
-    manifest = Manifest(listing.layout, records, ignored=ignored, stamps=marks)
+    ignored = sum(not p.lower().endswith((".csv", ".rttm")) for p in set(every) - heard - extra)
+    manifest = Manifest(listing.layout, records, ignored=ignored, stamps=marks, looked=looked)
     manifest.key = write(artifacts / "manifest.jsonl", manifest)
     return manifest
 
 
-def _refresh(cache: Cache, root: Path, found: Sequence[Found], count: int) -> None:
-    """Hash and probe what the cache does not know under its present stamp."""
+def _refresh(cache: Cache, root: Path, found: Sequence[Found], count: int) -> tuple[int, float]:
+    """Hash and probe what the cache does not know under its present stamp: how many, how long."""
     cache.prune({path for path, _, _ in found})
     marks = {path: mark for path, mark, problem in found if not problem}
     stale = [p for p, mark in marks.items() if cache.table.get(p, (None,))[0] != mark]
@@ -169,6 +169,7 @@ def _refresh(cache: Cache, root: Path, found: Sequence[Found], count: int) -> No
                 cache.put(path, mark, seen)
             bar.step(len(rows), sum(s.get("frames", 0) / s.get("rate", 1) for _, _, s in rows))
     cache.save()
+    return bar.done, bar.hours * 3600
 
 
 def _records(found: Sequence[Found], cache: Cache, listing: layouts.Listing) -> list[Record]:
@@ -214,8 +215,7 @@ def write(path: Path, manifest: Manifest) -> str:
         row = {k: v for k, v in vars(record).items() if v != blank[k]}
         lines.append(store.dump_json(row))
     data = b"".join(lines)
-    data += _seal(data)
-    store.write_if_changed(path, data)
+    store.write_if_changed(path, data := data + _seal(data))
     return store.sha256(data)
 
 

@@ -34,7 +34,7 @@ class Look:
             "asked": [os.fspath(root), asked.layout, asked.role, asked.max_rejected],
             "splits": _text(asked.splits),
             "recipes": [one.resolved() for one in recipes],
-            "code": [code.version("cli"), sys.version],
+            "code": [code.version("stages"), sys.version],
             "libraries": [code.libraries(*keys.LIBRARIES), codecs.library_versions()],
             "read": self._below(root),
         }

@@ -26,6 +26,7 @@ def left(root: Path) -> list[str]:
 OURS = [
     "manifest.jsonl", "rejected.csv", "splits.csv", ".tmp-1-ab", ".cache/scan.json",
     ".cache/hashes.json", ".cache/packs.json", ".cache/last.json", ".cache/inside/123",
+    ".cache/speeds.json",
     f"pcm/00.{KEY}.pcm", "pcm/index.json", "pcm/.tmp-2-cd", "demo/demo.json", "demo/voices/a.wav",
     ".demo.part-7/voices/a.wav", "hybrid/index.json", f"hybrid/train-0010-0.{KEY}.h5",
     f"hybrid/train-0010-0.{KEY}.json", f"hybrid/noise-test-01.{KEY}.h5",

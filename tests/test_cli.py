@@ -14,12 +14,12 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from pipeline import cli, jobs, request
+from pipeline import cli, jobs, request, stages
 from pipeline.errors import MelmillError, UsageError
 from pipeline.layouts import recognise as layouts
 from tests import corpus, inline
 
-COMMANDS = ["scan", "decode", "shards", "features", "resume", "verify", "clean", "doctor",
+COMMANDS = ["scan", "decode", "shards", "features", "resume", "verify", "report", "clean", "doctor",
             "real-audio"]  # fmt: skip
 
 
@@ -252,7 +252,7 @@ def test_as_before_takes_what_is_said(
 ) -> None:  # fmt: skip
     """Also where it is what would have been taken anyway."""
     seen: list[request.Request] = []
-    monkeypatch.setattr(cli, "_features", seen.append)
+    monkeypatch.setattr(stages, "features", seen.append)
     for name in corpus.ASKED:
         monkeypatch.delenv(name, raising=False)
     (tmp_path / ".cache").mkdir()
@@ -274,7 +274,7 @@ def test_as_before_for_the_first_time_is_as_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str | None
 ) -> None:
     seen: list[request.Request] = []
-    monkeypatch.setattr(cli, "_features", seen.append)
+    monkeypatch.setattr(stages, "features", seen.append)
     if last is not None:
         (tmp_path / ".cache").mkdir()
         (tmp_path / ".cache" / "last.json").write_text(last)

@@ -195,7 +195,9 @@ def test_cut_at_every_byte(world: World, kind: str) -> None:
     check_damage(world, path, data[: len(data) // 2])
 
 
-@pytest.mark.parametrize("name", ["scan.json", "hashes.json", "packs.json", "last.json"])
+@pytest.mark.parametrize(
+    "name", ["scan.json", "hashes.json", "packs.json", "last.json", "speeds.json"]
+)
 def test_caches_cost_time_only(world: World, name: str) -> None:
     path = world.artifacts / ".cache" / name
     draw = random.Random(SEED)

@@ -41,7 +41,7 @@ GUARDS = {
         'path.parent / f"part-{path.name}"', f"{KILL}::test_kill_at_a_named_point",
     ),
     "what a killed run left is swept": Guard(
-        "pipeline/cli.py",
+        "pipeline/stages.py",
         "        store.sweep_temps(asked.artifacts)\n        look",
         "        look",
         f"{KILL}::test_kill_at_a_named_point",

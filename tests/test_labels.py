@@ -279,7 +279,7 @@ def test_the_code(
     monkeypatch.setattr(
         code,
         "version",
-        lambda name, *more: "other" if name in (module, "cli") else real(name, *more),
+        lambda name, *more: "other" if name in (module, "stages") else real(name, *more),
     )
     assert again(root) - {"index.json"} == wanted
     assert again(root) == NONE

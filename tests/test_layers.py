@@ -18,21 +18,25 @@ BODY = 45  # lines in a function, its docstring aside
 ROWS = [
     # words and numbers: how things go wrong, names of draws, buckets, code versions
     "errors rng dsp.levels dsp.bands dsp.room dsp.clusters buckets progress code demo.files "
-    "real.sets doctor.finding doctor.apart",
+    "real.sets doctor.finding doctor.apart formats.png reports.words",
     # one idea each, on arrays, bytes or text: files on disk, typed tables, noise, mixtures
     "disk.store typed dsp.noise dsp.mix dsp.voice formats.fields layouts.groups audio.headers "
     "layouts.rttm demo.voices real.sounds doctor.libraries",
-    # spectra; stamps of files; the run lock; the workers; who is in which split; decoders
+    # how fast stages were; spectra; stamps of files; the run lock; the workers; who is in which
+    # split; decoders
     "recipe dsp.mel disk.stamps disk.guard disk.clean jobs layouts.splits formats.varints "
-    "audio.pcm layouts.lists audio.sndfile audio.pyav demo.music demo.sounds doctor.gpu",
+    "audio.pcm layouts.lists audio.sndfile audio.pyav demo.music demo.sounds doctor.gpu speeds",
     # what is stored and how; recipes by name; one file opened; files that kill a worker
     "dsp.features dsp.whose formats.hdf5 formats.tfrecord cookbook audio.codecs suspects tracks "
     "dsp.activity dsp.statistics layouts.corpora layouts.ownlist demo.plan "
-    "real.packages doctor.machine doctor.folders",
-    # a recipe's fields; what a task carries; how a folder is laid out; the demo corpus
-    "schema items walk cache layouts.recognise demo.corpus real.keep doctor.heard",
-    # a conversation; what is known of a window unheard; the corpus of real recordings
-    "talks known real.corpus",
+    "real.packages doctor.machine doctor.folders reports.frame reports.charts",
+    # a recipe's fields; what a task carries; how a folder is laid out; the demo corpus; of a page:
+    # one example drawn, shards read
+    "schema items walk cache layouts.recognise demo.corpus real.keep doctor.heard "
+    "reports.figures reports.shelves",
+    # a conversation; what is known of a window unheard; the corpus of real recordings; a page's
+    # counts
+    "talks known real.corpus reports.tally",
     # a window's features and labels; its command
     "examples real.command",
     # stage 1; one shard
@@ -48,16 +52,18 @@ ROWS = [
     "casts turns",
     # which example stands in which shard; who speaks where nobody says so; is every shard true
     "plan labels verify",
-    # what an index says; features without a corpus
-    "index library",
-    # stage 3
-    "build",
-    # what came of it; is there anything to do
-    "summary unchanged __init__",
+    # what an index says; features without a corpus; of a page: sound, sections of numbers
+    "index library reports.sounds reports.sections",
+    # stage 3; of a page: examples to look at and listen to
+    "build reports.gallery",
+    # what came of it; is there anything to do; a page about a recipe
+    "summary unchanged __init__ reports.pages",
     # is the data fit for a run
     "doctor.data",
     # is everything
     "doctor.command",
+    # one stage after another
+    "stages",
     # the commands
     "cli",
     "__main__",

@@ -156,7 +156,7 @@ def test_every_stage_waits_for_the_one_before(checkout: Path) -> None:
     """The dry run names the stages in their order."""
     for target, stages in {
         "scan": ["scan"], "decode": ["scan", "decode"], "shards": ["scan", "decode", "shards"],
-        "features": ["scan", "decode", "shards"], "verify": ["verify"],
+        "features": ["scan", "decode", "shards"], "verify": ["verify"], "report": ["report"],
     }.items():  # fmt: skip
         done = make(checkout, "-n", target)
         said = [line.split()[-1] for line in done.stdout.splitlines() if "-m pipeline" in line]

@@ -12,7 +12,8 @@ from pathlib import Path
 from pipeline.disk import store
 
 FILES = {"manifest.jsonl", "rejected.csv", "splits.csv"}
-CACHES = {"scan.json", "hashes.json", "packs.json", "last.json", "done.json", "inside"}
+CACHES = {"scan.json", "hashes.json", "packs.json", "last.json", "done.json", "speeds.json"}
+CACHES |= {"inside"}
 SHARD = re.compile(
     r"index\.json|[01]+\.[0-9a-f]{12}\.pcm"
     r"|(noise-)?(train|valid|test)-[01]+(-\d+)?\.[0-9a-f]{12}\.(h5|tfrecord|json)"
@@ -20,6 +21,8 @@ SHARD = re.compile(
 
 
 LABELS = re.compile(r"[0-9a-f]{16}\.[0-9a-f]{12}\.json")  # labels/<recipe>/
+PAGE = b'<meta name="generator" content="melmill report">'  # reports/<recipe>.html, at its head
+HEAD = 512  # bytes of a page that hold it
 
 
 def clean(root: Path) -> list[str]:
@@ -45,9 +48,19 @@ def ours(path: Path) -> bool:
     if path.name == "labels":
         inside = [inner for folder in path.iterdir() for inner in _inside(folder)]
         return all(LABELS.fullmatch(name) or name.startswith(store.TEMP) for name in inside)
+    if path.name == "reports":
+        return all(p.name.startswith(store.TEMP) or _page(p) for p in path.iterdir())
     if path.name == "demo" or path.name.startswith(".demo."):
         return path.name != "demo" or "demo.json" in names
     return path.name == "runs" or all(SHARD.fullmatch(name) for name in names)
+
+
+def _page(path: Path) -> bool:
+    """Whether a file says that it is a page of ours: many a tool writes a folder of reports."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        return PAGE in file.read(HEAD)
 
 
 def _inside(folder: Path) -> list[str]:
