@@ -143,6 +143,7 @@ def _write(
     files = []
     for form in formats if count else ():
         path = Path(job.folder) / name(job.task, SUFFIX[form])
+        data: bytearray | memoryview
         if form == "hdf5":
             data = hdf5.encode(described, arrays, {"key": job.task.key, "split": job.task.split})
         else:

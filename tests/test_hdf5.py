@@ -185,7 +185,7 @@ def test_two_names_for_one_dataset_do_not_count_twice() -> None:
 
 
 def test_data_outside_the_file_are_refused() -> None:
-    data = hdf5.encode(MEL, {"mel": arrays(3)["mel"]}, {})
+    data = bytes(hdf5.encode(MEL, {"mel": arrays(3)["mel"]}, {}))
     with h5py.File(io.BytesIO(data)) as file:
         offset = struct.pack("<Q", file["mel"].id.get_offset())
     assert data.count(offset) == 1

@@ -200,7 +200,7 @@ def write_error(path: Path, err: OSError) -> MelmillError:
     return MelmillError(f"cannot write: {err.strerror}", where=path, got=free, do=do)
 
 
-def write_bytes(path: Path, data: bytes | memoryview) -> str:
+def write_bytes(path: Path, data: bytes | bytearray | memoryview) -> str:
     """Seal `data` under `path`; returns its sha256."""
     with sealed(path) as sink:
         sink.write(data)
@@ -241,7 +241,7 @@ def sweep_temps(root: Path) -> None:
                 remove(Path(folder) / name)
 
 
-def sha256(data: bytes) -> str:
+def sha256(data: bytes | bytearray | memoryview) -> str:
     return hashlib.sha256(data).hexdigest()
 
 

@@ -21,11 +21,13 @@ from pipeline.formats.fields import Arrays, Field, check
 # The oldest format, readable by every HDF5 and holding no times; pinned, because the library's own
 # choice moves. From 1.8's format on, the root group's header holds the time of day.
 _FORMAT = ("earliest", "v108")
+Data = bytes | bytearray | memoryview
 _REBUILD = "run make features to rebuild it"
 
 
-def encode(fields: Sequence[Field], arrays: Arrays, attributes: Mapping[str, str]) -> bytes:
-    """The bytes of one file; each attribute is a text on the root group."""
+def encode(fields: Sequence[Field], arrays: Arrays, attributes: Mapping[str, str]) -> memoryview:
+    """The bytes of one file, where they were built, so that they are held once; each attribute is a
+    text on the root group."""
     check(fields, arrays)
     made = io.BytesIO()
     with h5py.File(made, "w", libver=_FORMAT) as file:
@@ -36,25 +38,25 @@ def encode(fields: Sequence[Field], arrays: Arrays, attributes: Mapping[str, str
             if "\0" in attributes[name]:
                 raise MelmillError("a text with a zero byte", where=f"attribute {name!r}")
             file.attrs[name] = attributes[name]
-    return made.getvalue()
+    return made.getbuffer()
 
 
-def decode(source: bytes | Path, fields: Sequence[Field]) -> dict[str, np.ndarray]:
+def decode(source: Data | Path, fields: Sequence[Field]) -> dict[str, np.ndarray]:
     """All examples of a file, given by its path or its bytes."""
     return _read(source, fields, None)
 
 
-def read_rows(source: bytes | Path, fields: Sequence[Field], a: int, b: int) -> dict[str, Any]:
+def read_rows(source: Data | Path, fields: Sequence[Field], a: int, b: int) -> dict[str, Any]:
     """Examples a to b (b not included). No handle outlives the call, so none crosses a fork."""
     return _read(source, fields, (a, b))
 
 
 def _read(
-    source: bytes | Path, fields: Sequence[Field], rows: tuple[int, int] | None
+    source: Data | Path, fields: Sequence[Field], rows: tuple[int, int] | None
 ) -> dict[str, np.ndarray]:
-    where = "HDF5 data" if isinstance(source, bytes) else source
+    where = source if isinstance(source, Path) else "HDF5 data"
     try:
-        with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as raw:
+        with open(source, "rb") if isinstance(source, Path) else io.BytesIO(source) as raw:
             size = raw.seek(0, os.SEEK_END)
             with h5py.File(raw, "r") as file:
                 count = check_layout(file, fields, size, where)

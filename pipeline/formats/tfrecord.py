@@ -27,6 +27,7 @@ from pipeline.formats.varints import Span
 _BYTES, _FLOAT, _INT64 = b"\x0a", b"\x12", b"\x1a"  # the lists' tags in a Feature
 _FIRST, _SECOND = b"\x0a", b"\x12"  # tags of fields 1 and 2, length-delimited
 _FRAME = 16  # bytes around each record: length 8, its crc 4, the data's crc 4
+Data = bytes | bytearray | memoryview
 _REBUILD = "run make features to rebuild it"
 
 
@@ -51,14 +52,14 @@ def feature_description(fields: Sequence[Field]) -> dict[str, dict[str, Any]]:
     }
 
 
-def encode(fields: Sequence[Field], arrays: Arrays) -> bytes:
-    """The bytes of one file, its examples in the arrays' order."""
+def encode(fields: Sequence[Field], arrays: Arrays) -> bytearray:
+    """The bytes of one file, its examples in the arrays' order; they are held once."""
     count = check(fields, arrays)
     columns = [
         (field.name, _list_tag(field), _bodies(field, arrays[field.name]))
         for field in sorted(fields, key=lambda field: field.name)
     ]
-    parts: list[Any] = []
+    made = bytearray()
     for i in range(count):
         features: list[Any] = [b""]
         for name, tag, bodies in columns:
@@ -66,8 +67,9 @@ def encode(fields: Sequence[Field], arrays: Arrays) -> bytes:
         features[0] = _FIRST + varints.encode(sum(map(len, features)))
         data = b"".join(features)
         length = struct.pack("<Q", len(data))
-        parts += length, _checksum(length), data, _checksum(data)
-    return b"".join(parts)
+        for part in (length, _checksum(length), data, _checksum(data)):
+            made += part
+    return made
 
 
 def _bodies(field: Field, array: np.ndarray) -> Any:
@@ -102,15 +104,15 @@ def _checksum(data: Any) -> bytes:
 
 
 def decode(
-    source: bytes | Path, fields: Sequence[Field], examples: int | None = None
+    source: Data | Path, fields: Sequence[Field], examples: int | None = None
 ) -> dict[str, np.ndarray]:
     """All examples of a file, given by its path or its bytes.
 
     A file cut between two records looks whole: ``examples`` is the count that the index holds.
     """
-    where = "TFRecord data" if isinstance(source, bytes) else source
+    where = source if isinstance(source, Path) else "TFRecord data"
     try:
-        data = source if isinstance(source, bytes) else source.read_bytes()
+        data = source.read_bytes() if isinstance(source, Path) else bytes(source)
         records = _records(data)
         if examples is not None and len(records) != examples:
             raise ValueError(f"wrong number of examples; expected {examples}; got {len(records)}")

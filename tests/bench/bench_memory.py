@@ -17,12 +17,14 @@ import numpy as np
 import psutil
 import soundfile as sf
 
-from tests.bench.common import CLASSES, Row, corpus, room, sound
+from tests.bench.common import CLASSES, Row, corpus, own_recipe, room, sound
 
-FEW = 150  # files of 3 s; the other corpus holds ten times as many
+FEW = 300  # files of 3 s; the other corpus holds ten times as many
+SMALL = {"shard_mb = 32": "shard_mb = 4"}  # so that both corpora fill shards for two workers
 EVERY = 0.02  # seconds between samples
 HOUR = 3600  # seconds
 MB = 1e6
+SHIPPED = "noise-classifier"
 
 
 @dataclass
@@ -33,10 +35,10 @@ class Peak:
     worker: int = 0
 
 
-def watch(data: Path, artifacts: Path, jobs: int) -> Peak:
+def watch(data: Path, artifacts: Path, jobs: int, recipe: str | Path = SHIPPED) -> Peak:
     """Run `features` on new artifacts and watch it."""
     shutil.rmtree(artifacts, ignore_errors=True)
-    asked = ("--data", data, "--artifacts", artifacts, "--recipe", "noise-classifier")
+    asked = ("--data", data, "--artifacts", artifacts, "--recipe", recipe)
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline", "features", *map(str, asked), "--jobs", str(jobs)],
         stdout=subprocess.DEVNULL,
@@ -87,21 +89,27 @@ def run() -> list[Row]:
     with room() as folder:
         many = corpus(folder / "many", 10 * FEW, 3.0, 44100)
         few = part_of(many, folder / "few", FEW)
-        small, large = watch(few, folder / "a", 2), watch(many, folder / "a", 2)
+        recipe = own_recipe(folder / "small.toml", "small-shards", SHIPPED, SMALL)
+        small, large = (watch(data, folder / "a", 2, recipe) for data in (few, many))
+        full = watch(many, folder / "a", 2)
         shutil.rmtree(many)
         shutil.rmtree(few)
         brief = watch(one_of(folder / "brief", 10), folder / "a", 1)
         hour = watch(one_of(folder / "hour", HOUR), folder / "a", 1)
-    worker = max(small.worker, large.worker, brief.worker, hour.worker)
+    worker = max(small.worker, large.worker, full.worker, brief.worker, hour.worker)
     more = hour.tree - brief.tree
     return [
         Row(
-            f"memory, {10 * FEW} files / {FEW} files, 2 workers",
+            f"memory, {10 * FEW} files / {FEW} files, shards of 4 MB, 2 workers",
             f"{large.tree / MB:.0f} MB",
             f"{small.tree / MB:.0f} MB",
             large.tree / small.tree,
             1.10,
             at_most=True,
+        ),
+        Row(
+            f"memory, {10 * FEW} files, shards of 32 MB, 2 workers",
+            f"{full.tree / MB:.0f} MB",
         ),
         Row(
             "memory, largest worker of all these runs / 300 MB",

@@ -1,11 +1,15 @@
 """What else a user waits for: a run with nothing to do, mixtures, processes that start.
 
 Reads and writes a temporary folder. Does: times `features` over many tiny files that are all done,
-`shards` for a recipe of mixtures whose audio is decoded, and new processes over a few files.
+and with one more, `shards` for a recipe of mixtures whose audio is decoded, and new processes over
+a few files.
 """
 
+import io
 import os
+import re
 import shutil
+import struct
 import subprocess
 import sys
 import time
@@ -16,17 +20,40 @@ from typing import Any
 import soundfile as sf
 
 from pipeline.disk.store import load_json
-from tests.bench.common import Row, cold, command, corpus, own_recipe, room, sound, turns
+from tests.bench.common import (
+    CLASSES,
+    Row,
+    cold,
+    command,
+    corpus,
+    own_recipe,
+    room,
+    sound,
+    turns,
+)
 
 RATE = 22050  # Hz
 TURNS = 3
-TINY = 5000  # files of the run that has nothing to do
+TINY = 50_000  # files of the run that has nothing to do
 SPEECH = 40  # recordings of 12 s that are mixed
 
 
+def tiny(folder: Path, count: int) -> Path:
+    """Recordings of 50 ms that differ in a few samples: what is timed is not their sound."""
+    plain = io.BytesIO()
+    sf.write(plain, sound(1, 0.05, 8000), 8000, format="WAV")
+    data = bytearray(plain.getvalue())
+    for i in range(count):
+        place = folder / CLASSES[i % 2] / f"{i // 1000:03d}"
+        place.mkdir(parents=True, exist_ok=True)
+        data[-8:] = struct.pack("<Q", i)
+        (place / f"{i:06d}.wav").write_bytes(data)
+    return folder
+
+
 def nothing_to_do(folder: Path) -> list[Row]:
-    """A second run over many tiny files."""
-    data = corpus(folder / "tiny", TINY, 0.05, 8000)
+    """A second run over many tiny files; then one with a file more."""
+    data, artifacts = tiny(folder / "tiny", TINY), folder / "a5"
     small = {
         "rate = 22050  ": "rate = 8000  ",
         "hop = 512  ": "hop = 256  ",
@@ -34,19 +61,47 @@ def nothing_to_do(folder: Path) -> list[Row]:
         "hop = 66048 ": "hop = 512 ",
         "samples = 66048 ": "samples = 512 ",
         "mels = 128": "mels = 16",
+        "shard_mb = 32": "shard_mb = 1",
     }
-    tiny = own_recipe(folder / "tiny.toml", "tiny", "noise-classifier", small)
-    first = cold(data, folder / "a5", tiny, 2)()
+    recipe = own_recipe(folder / "tiny.toml", "tiny", "noise-classifier", small)
+    first = cold(data, artifacts, recipe, 2)()
 
     def again() -> float:
         start = time.perf_counter()
-        if "nothing to do: all" not in command("features", data, folder / "a5", tiny, 2):
+        if "nothing to do: all" not in command("features", data, artifacts, recipe, 2):
             raise RuntimeError("the second run found something to do")
         return time.perf_counter() - start
 
     taken = turns({"again": again}, TURNS)["again"]
-    ours, other = f"{1e6 * taken / TINY:.0f} ms per 1,000", f"{first:.1f} s the first time"
-    return [Row(f"run with nothing to do, {TINY} files", ours, other)]
+    made = len(load_json(artifacts / "tiny" / "index.json")["shards"])
+    shutil.copy(data / CLASSES[0] / "000" / "000000.wav", data / CLASSES[0] / "more.wav")
+    with open(data / CLASSES[0] / "more.wav", "r+b") as file:
+        file.seek(-8, os.SEEK_END)
+        file.write(struct.pack("<q", -1))
+    start = time.perf_counter()
+    told = command("features", data, artifacts, recipe, 2)
+    more = time.perf_counter() - start
+    found = re.search(r"^decode: (\d+) file, .*?(\d+) shards made", told, re.M | re.S)
+    assert found, told
+    what = f"{TINY} files"
+    return [
+        Row(
+            f"run with nothing to do, {what} / 2 s",
+            f"{taken:.2f} s",
+            f"{first:.1f} s the first time",
+            taken / 2,
+            1.0,
+            at_most=True,
+        ),
+        Row(
+            f"one file added to {what}: files decoded",
+            f"{more:.1f} s",
+            f"{found[2]} of {made} shards made again",
+            float(found[1]),
+            1.0,
+            at_most=True,
+        ),
+    ]
 
 
 def mixtures(folder: Path) -> list[Row]:
