@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UsageError
+from pipeline.layouts.lists import read_plain
 from pipeline.layouts.splits import SPLITS
 from pipeline.recipe import Conversation, Feature, Mix, Recipe
 from pipeline.typed import merge, nearest, typed
 
+LARGEST = 1 << 20  # bytes of a recipe: a thousand times what it takes
 SHIPPED = Path(__file__).parent / "recipes"
 RESERVED = ("pcm", "labels", "demo", "runs", "reports")  # folders beside a recipe's own
 NEEDS = {"class": "label", "tags": "tags", "activity": "speakers"}  # labels.kind -> select.needs
@@ -58,16 +60,22 @@ def load(names: typing.Iterable[str]) -> list[Recipe]:
 def _read(path: Path) -> list[Recipe]:
     """The recipes of one file: one, or one for each of its profiles."""
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
+        table = tomllib.loads(_text(path))
     except OSError as err:
         raise UsageError(f"cannot read the recipe: {err.strerror}", where=path) from err
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
+    except (ValueError, RecursionError) as err:  # no UTF-8, no TOML, numbers or tables without end
         raise UsageError(f"cannot read the recipe: {err}", where=path) from err
     profiles = table.pop("profiles", {})
     if not isinstance(profiles, dict) or not all(isinstance(p, dict) for p in profiles.values()):
         raise UsageError("profiles must be tables", where=path)
     named = [(f"-{name}", changes) for name, changes in profiles.items()] or [("", {})]
     return [_recipe(merge(table, changes), suffix, path) for suffix, changes in named]
+
+
+def _text(path: Path) -> str:
+    """With the ends of lines that any system writes."""
+    text = read_plain(path, LARGEST).decode("utf-8")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _recipe(table: dict[str, Any], suffix: str, path: Path) -> Recipe:

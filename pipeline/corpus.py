@@ -16,7 +16,7 @@ from pipeline import decode
 from pipeline.decode import Decoded
 from pipeline.disk import store
 from pipeline.errors import REASONS, TooManyRejected, UsageError
-from pipeline.layouts import splits
+from pipeline.layouts import lists, splits
 from pipeline.scan import Manifest, Record
 
 # Left out by choice or counted under another name: these say nothing against the data.
@@ -98,7 +98,8 @@ def _seconds(record: Record, decoded: Decoded) -> float:
 def read_splits(path: Path) -> dict[str, str]:
     """Group -> split, from a file somebody gives."""
     try:
-        return splits.read_csv(path.read_text("utf-8-sig", "surrogateescape"), str(path))
+        text = lists.read_plain(path).decode("utf-8-sig", "surrogateescape")
+        return splits.read_csv(text, str(path))
     except OSError as err:
         raise UsageError(
             f"cannot read the splits: {err.strerror}",

@@ -4,6 +4,8 @@ Reads and writes nothing. Does: names every reason a file can be rejected for, a
 error one shape: what happened, where, expected, got, what to do.
 """
 
+import re
+
 # Every file found is used or stands in the report under one of these codes.
 REASONS = {
     "not_regular": "a link, pipe, device or folder where a file was expected",
@@ -32,6 +34,18 @@ REASONS = {
 }
 
 
+LONGEST = 1000  # characters of each part of a message
+_CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def plain(text: object) -> str:
+    """On one line, with nothing that moves a terminal's cursor, and of a length to be read: lists
+    and headers are quoted in messages, and may hold anything."""
+    told = str(text)
+    told = _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), told)
+    return told if len(told) <= LONGEST else f"{told[:LONGEST]}..."
+
+
 class MelmillError(Exception):
     """Something stops the run. The text is one line and says what to do."""
 
@@ -46,9 +60,9 @@ class MelmillError(Exception):
         got: object = "",
         do: str = "",
     ) -> None:
-        parts = [f"{where}: {what}" if str(where) else what]
-        parts += [f"expected {expected}"] if str(expected) else []
-        parts += [f"got {got}"] if str(got) else []
+        parts = [f"{plain(where)}: {plain(what)}" if str(where) else plain(what)]
+        parts += [f"expected {plain(expected)}"] if str(expected) else []
+        parts += [f"got {plain(got)}"] if str(got) else []
         super().__init__("; ".join(parts) + (f". {do[0].upper()}{do[1:]}" if do else ""))
 
 
@@ -70,6 +84,7 @@ class Rejected(Exception):
     def __init__(self, code: str, detail: str = "") -> None:
         if code not in REASONS:
             raise ValueError(f"unknown reject code {code!r}; one of {', '.join(REASONS)}")
+        detail = plain(detail)
         super().__init__(f"{code}: {detail}" if detail else code)
         self.code = code
         self.detail = detail

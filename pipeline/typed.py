@@ -45,7 +45,12 @@ def typed(kind: Any, value: Any, key: str, path: Path) -> Any:
         wanted = "one of " + ", ".join(map(str, args))
         raise UsageError(f"{key} = {value!r}", where=path, expected=wanted)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            got = f"one of {value.bit_length()} bits"
+            what = f"{key} is too large"
+            raise UsageError(what, where=path, expected="a float", got=got) from None
     if isinstance(kind, type) and type(value) is kind:
         return value
     wanted = {tuple: "a list", dict: "a table"}.get(origin) or kind.__name__

@@ -3,9 +3,20 @@
 Reads and writes nothing. Does: gives every error one line: what, where, expected, got, what to do.
 """
 
+import re
 from pathlib import Path
 
 DEFAULT = Path("artifacts")  # where runs lie when nothing else is said
+LONGEST = 1000  # characters of each part of a message
+_CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def plain(text: object) -> str:
+    """On one line, with nothing that moves a terminal's cursor, and of a length to be read: files
+    are quoted in messages, and may hold anything."""
+    told = str(text)
+    told = _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), told)
+    return told if len(told) <= LONGEST else f"{told[:LONGEST]}..."
 
 
 class RunError(Exception):
@@ -16,9 +27,9 @@ class RunError(Exception):
     def __init__(
         self, what: str, where: object = "", expected: object = "", got: object = "", do: str = ""
     ) -> None:
-        parts = [f"{where}: {what}" if str(where) else what]
-        parts += [f"expected {expected}"] if str(expected) else []
-        parts += [f"got {got}"] if str(got) else []
+        parts = [f"{plain(where)}: {plain(what)}" if str(where) else plain(what)]
+        parts += [f"expected {plain(expected)}"] if str(expected) else []
+        parts += [f"got {plain(got)}"] if str(got) else []
         super().__init__("; ".join(parts) + (f". {do[0].upper()}{do[1:]}" if do else ""))
 
 

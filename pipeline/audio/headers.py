@@ -115,7 +115,7 @@ def _check_chunks(fd: int, size: int, head: bytes, family: str) -> None:
     at, form, own, align, wanted, skip = _LAYOUT[family]
     for _ in range(_CHUNKS):
         raw = head[at : at + form.size] if at + form.size <= len(head) else b""
-        raw = raw or os.pread(fd, form.size, at)
+        raw = raw or _read_at(fd, form.size, at, size)
         if len(raw) < form.size:
             raise Rejected("truncated", f"the file ends at {size} bytes, before any audio chunk")
         name, length = form.unpack(raw)
@@ -123,13 +123,18 @@ def _check_chunks(fd: int, size: int, head: bytes, family: str) -> None:
         if name == wanted:
             if head[:4] == b"RF64" and length == 0xFFFFFFFF and head[12:16] == b"ds64":
                 length = struct.unpack_from("<Q", head, 28)[0]
-            rest = os.pread(fd, form.size, body + max(length, 0))
+            rest = _read_at(fd, form.size, body + max(length, 0), size)
             _declared(length - skip, body + skip, size, more=_is_chunk(rest, size))
             return
         if length < 0:
             break
         at = body + -(-length // align) * align
     raise Rejected("bad_header", "its chunks do not lead to the audio")
+
+
+def _read_at(fd: int, count: int, at: int, size: int) -> bytes:
+    """Nothing beyond the end: a forged length of 64 bits is no offset that a system takes."""
+    return os.pread(fd, count, at) if at < size else b""
 
 
 def _is_chunk(raw: bytes, size: int) -> bool:

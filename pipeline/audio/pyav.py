@@ -44,6 +44,9 @@ class PyavSource:
             raise Rejected("not_audio", f"{claim.family} without an audio track")
         self._track = self._box.streams.audio[0]
         context = self._track.codec_context
+        if context is None:
+            self._box.close()
+            raise Rejected("unsupported", f"{claim.family} with a track that no decoder knows")
         context.thread_count = 1
         self.codec = f"{claim.family}/{context.name}".upper()
         self.rate, self.channels = int(context.sample_rate or 0), int(context.channels or 0)

@@ -46,6 +46,18 @@ def _need_writable(root: Path) -> None:
         raise write_error(root, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
+def _need_no_links(root: Path) -> None:
+    """A run removes what it does not know from its folders: behind a link, somebody's files."""
+    for folder in (root, root / "labels"):
+        for entry in os.scandir(folder) if folder.is_dir() else ():
+            if entry.is_symlink() and entry.is_dir() and entry.name != "runs":  # that is training's
+                raise MelmillError(
+                    "a link to another folder, where a run would write and remove files",
+                    where=entry.path,
+                    do="remove the link; ARTIFACTS= itself may be one",
+                )
+
+
 UNNAMED = "a process that this machine cannot name"
 
 
@@ -77,7 +89,12 @@ def lock(root: Path) -> Iterator[None]:
     flock, not a pid file: the kernel frees it when the holder dies, however it dies.
     """
     _need_writable(root)
-    descriptor = os.open(root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    _need_no_links(root)
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        descriptor = os.open(root / ".lock", flags, 0o666)
+    except OSError as err:
+        raise write_error(root / ".lock", err) from err
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -225,9 +225,9 @@ def remove(path: Path) -> None:
 def sweep(folder: Path, keep: set[str]) -> list[str]:
     """Remove the files of `folder` that nothing names any more; returns their names."""
     gone = []
-    if folder.is_dir():
+    if folder.is_dir() and not folder.is_symlink():
         for entry in sorted(os.scandir(folder), key=lambda item: item.name):
-            if entry.is_file(follow_symlinks=False) and entry.name not in keep:
+            if not entry.is_dir(follow_symlinks=False) and entry.name not in keep:
                 remove(Path(entry.path))
                 gone.append(entry.name)
     return gone

@@ -5,7 +5,10 @@ splits tables into rows. Writes nothing.
 """
 
 import csv
+import errno
 import io
+import os
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -67,17 +70,31 @@ def stem(path: str) -> str:
     return PurePosixPath(path).stem
 
 
+def read_plain(path: Path, most: int = 0) -> bytes:
+    """A file that somebody names, in whole: a pipe or a device may have no end."""
+    most = most or MAX_LIST_BYTES
+    with open(path, "rb", opener=_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a plain file")
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"larger than {most} bytes")
+    return data
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Without waiting for somebody to write into a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def read_text(root: Path, path: str) -> str:
     """A list's text; a byte that is not UTF-8 survives as a lone surrogate, as in file names."""
     try:
-        with open(root / path, "rb") as file:
-            data = file.read(MAX_LIST_BYTES + 1)
+        data = read_plain(root / path)
     except OSError as error:
-        raise UsageError("cannot read the list", where=path, got=error.strerror) from error
-    if len(data) > MAX_LIST_BYTES:
-        raise UsageError(
-            "list too large", where=path, expected=f"at most {MAX_LIST_BYTES} bytes", do="split it"
-        )
+        large = error.errno == errno.EFBIG
+        what, do = ("list too large", "split it") if large else ("cannot read the list", "")
+        raise UsageError(what, where=path, got=error.strerror, do=do) from error
     return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
 
 

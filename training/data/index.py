@@ -17,6 +17,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from training.errors import plain
+
 SCHEMA = 1
 SPLITS = ("train", "valid", "test")
 FORMATS = ("hdf5", "tfrecord")
@@ -32,10 +34,9 @@ class DataError(Exception):
     def __init__(
         self, what: str, where: object, expected: object = "", got: object = "", do: str = REBUILD
     ) -> None:
-        parts = [f"{where}: {what}"]
-        parts += [f"expected {expected}"] if str(expected) else []
-        parts += [f"got {got}"] if str(got) else []
-        super().__init__("; ".join(parts) + f". {do[0].upper()}{do[1:]}")
+        more = ("expected", expected), ("got", got)
+        told = (f"{word} {plain(value)}" for word, value in more if str(value))
+        super().__init__("; ".join([f"{plain(where)}: {plain(what)}", *told]) + f". {do[0].upper()}{do[1:]}")
 
 
 @dataclass(frozen=True)

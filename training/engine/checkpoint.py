@@ -52,7 +52,11 @@ def unpack(data: bytes | bytearray, where: object = "") -> Any:
     if hashlib.sha256(view[:held]).digest() != bytes(view[held:]):
         raise Damaged("damaged checkpoint (its bytes do not match their hash)", where)
     begin = 16 + int.from_bytes(view[8:16], "little")
-    return _state(json.loads(bytes(view[16:begin]))["state"], view[begin:held])
+    try:
+        return _state(json.loads(bytes(view[16:begin]))["state"], view[begin:held])
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        # Whoever wrote it gave it a hash that fits.
+        raise Damaged(f"no checkpoint of ours ({error})", where) from error
 
 
 def _plain(value: Any, arrays: list[np.ndarray]) -> Any:
