@@ -124,11 +124,14 @@ real-audio: $(VENV)/av.stamp ## fetch real recordings to try, out of Debian's pa
 bench: $(VENV)/bench.stamp ## print the speed and memory figures, as ratios in one run
 	@$(VENV)/bin/python -m tests.bench
 
+# A process a core; a file's tests stay together, as they share what they make first.
+SHARED = -n logical --maxprocesses 4 --dist loadfile
+
 test: $(VENV)/dev.stamp ## the tests, with a sample of every sweep
-	@$(VENV)/bin/python -m pytest -m "not slow"
+	@$(VENV)/bin/python -m pytest $(SHARED) -m "not slow"
 
 test-all: $(VENV)/dev.stamp ## the tests with the full sweeps
-	@$(VENV)/bin/python -m pytest
+	@$(VENV)/bin/python -m pytest $(SHARED)
 
 lint: $(VENV)/dev.stamp ## ruff and mypy
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
