@@ -325,9 +325,13 @@ def test_a_sweep_keeps_what_is_named_and_touches_no_folder(tmp_path: Path) -> No
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to("a")
-    assert store.sweep(tmp_path, {"a"}) == [".tmp-1", "b"]
-    assert names(tmp_path) == ["a", "folder", "link"]
-    assert store.sweep(tmp_path / "none", set()) == []
+    (tmp_path / "away").symlink_to("folder")
+    assert store.sweep(tmp_path, {"a"}) == [".tmp-1", "away", "b", "link"]
+    assert names(tmp_path) == ["a", "folder"]  # links go, what they point at stays
+    (tmp_path / "away").symlink_to("folder")
+    (tmp_path / "folder" / "b").touch()
+    assert store.sweep(tmp_path / "away", set()) == store.sweep(tmp_path / "none", set()) == []
+    assert names(tmp_path / "folder") == ["b"]
 
 
 def test_temps_are_swept_at_any_depth_and_nothing_else(tmp_path: Path) -> None:
