@@ -183,11 +183,14 @@ WEIGHTS: dict[str, Make] = {
 }  # fmt: skip
 NAMES = ("../x", "/tmp/x", "a/b", "..", ".", "", "a\0b", "-x", "x" * 101, "a\nb", "~", "*", "$(x)")
 
+SPLITS = ("pipe", "/dev/zero", "folder")
+
 
 def listing() -> list[str]:
     """Every attack, by where it stands and its name."""
     held = {"data": FILES, "link": LINKS, "row": ROWS, "made": MADE, "folder": FOLDERS,
-            "shard": SHARDS, "weights": WEIGHTS, "name": NAMES}  # fmt: skip
+            "shard": SHARDS, "weights": WEIGHTS, "name": NAMES,
+            "splits": SPLITS}  # fmt: skip
     return [f"{place}:{name}" for place, names in held.items() for name in names]
 
 
