@@ -189,8 +189,7 @@ SPLITS = ("pipe", "/dev/zero", "folder")
 def listing() -> list[str]:
     """Every attack, by where it stands and its name."""
     held = {"data": FILES, "link": LINKS, "row": ROWS, "made": MADE, "folder": FOLDERS,
-            "shard": SHARDS, "weights": WEIGHTS, "name": NAMES,
-            "splits": SPLITS}  # fmt: skip
+            "shard": SHARDS, "weights": WEIGHTS, "name": NAMES, "splits": SPLITS}  # fmt: skip
     return [f"{place}:{name}" for place, names in held.items() for name in names]
 
 

@@ -20,18 +20,7 @@ from pipeline.errors import MelmillError
 from pipeline.formats import hdf5, tfrecord
 from pipeline.formats.fields import Field
 from tests import attacking, corpus, here
-from tests.attacking import (
-    FILES,
-    FOLDERS,
-    LINKS,
-    MADE,
-    NAMES,
-    ROWS,
-    SHARDS,
-    SPLITS,
-    WEIGHTS,
-    Planted,
-)
+from tests.attacking import Planted
 from tests.sweeps import note
 from training import durable
 from training.classifier import teacher
@@ -53,11 +42,8 @@ def told() -> object:
     yield
     every = attacking.listing()
     if len(held) > len(every) / 2:
-        note(
-            "attack files: no code run, nothing outside touched",
-            len(held & {*every}),
-            len(every),
-        )
+        found = len(held & {*every})
+        note("attack files: no code run, nothing outside touched", found, len(every))
 
 
 @pytest.fixture(scope="module")
@@ -137,20 +123,22 @@ def test_in_the_data(world: Planted) -> None:
     """All at once, in one run; then the good files' shards are what they were."""
     attacking.plant(world)
     shards = {p.name: p.read_bytes() for p in world.artifacts.glob("tiny-mix/*.h5")}
-    with Harmless(world, "data", *FILES) as files:
+    with Harmless(world, "data", *attacking.FILES) as files:
         files.said = build(world)
         code, said = here.verify(world.artifacts)
         files.said += said
         assert code == 0, said
-    held.update([f"link:{name}" for name in LINKS] + [f"row:{row}" for row in ROWS])
+    held.update(
+        [f"link:{name}" for name in attacking.LINKS] + [f"row:{row}" for row in attacking.ROWS]
+    )
     with open(world.artifacts / "rejected.csv", encoding="utf-8", newline="") as file:
         told = {row["path"]: row["reason"] for row in csv.DictReader(file)}
-    for row, reason in ROWS.items():
+    for row, reason in attacking.ROWS.items():
         name = str(PurePosixPath(row.format(root=world.root)))
         got = [why for path, why in told.items() if path in (name, name.replace("\0", "\\x00"))]
         assert got == [reason], (row, got)
-    sounds = {n for n in (*FILES, *LINKS) if n.endswith((".wav", ".flac", ".mp3", ".ogg", ".m4a",
-                                                        ".mp4"))}  # fmt: skip
+    ends = (".wav", ".flac", ".mp3", ".ogg", ".m4a", ".mp4")
+    sounds = {n for n in (*attacking.FILES, *attacking.LINKS) if n.endswith(ends)}
     assert sounds <= told.keys(), sounds - told.keys()
     assert shards == {p.name: p.read_bytes() for p in world.artifacts.glob("tiny-mix/*.h5")}
 
@@ -158,9 +146,9 @@ def test_in_the_data(world: Planted) -> None:
 def test_in_the_artifacts(world: Planted) -> None:
     """Links and pickles under every name that a run makes: all are replaced or swept."""
     wanted = corpus.tree_hash(world.artifacts)
-    for name in MADE:
+    for name in attacking.MADE:
         attacking.put(world, name)
-    with Harmless(world, "made", *MADE) as made:
+    with Harmless(world, "made", *attacking.MADE) as made:
         code, made.said = here.verify(world.artifacts)
         assert code == 1
         made.said += build(world)
@@ -168,7 +156,7 @@ def test_in_the_artifacts(world: Planted) -> None:
         assert not any(p.is_symlink() for p in world.artifacts.rglob("*"))
 
 
-@pytest.mark.parametrize("name", FOLDERS)
+@pytest.mark.parametrize("name", attacking.FOLDERS)
 def test_folders_that_lie_elsewhere(world: Planted, name: str) -> None:
     """A run sweeps its folders: what lies behind a link is somebody else's."""
     path = world.artifacts / name
@@ -192,10 +180,10 @@ def test_hard_links_are_replaced_not_written_through(world: Planted) -> None:
     assert key.stat().st_nlink == 1
 
 
-@pytest.mark.parametrize("name", SHARDS)
+@pytest.mark.parametrize("name", attacking.SHARDS)
 def test_in_place_of_a_shard(tmp_path: Path, name: str) -> None:
     world = Planted(tmp_path / "world")
-    data, folder = SHARDS[name](world), tmp_path / "forged"
+    data, folder = attacking.SHARDS[name](world), tmp_path / "forged"
     attacking.sealed(folder, name, data, [field.to_json() for field in FIELDS])
     decode = hdf5.decode if name.endswith("h5") else tfrecord.decode
     with Harmless(world, "shard", name) as one:
@@ -208,7 +196,7 @@ def test_in_place_of_a_shard(tmp_path: Path, name: str) -> None:
             check_shard(index, index.entries[0])  # the thief's own hash fits
 
 
-@pytest.mark.parametrize("name", WEIGHTS)
+@pytest.mark.parametrize("name", attacking.WEIGHTS)
 def test_given_as_weights(tmp_path: Path, name: str) -> None:
     pytest.importorskip("tensorflow")
     from tests.test_graph_start import taken, toy
@@ -219,7 +207,7 @@ def test_given_as_weights(tmp_path: Path, name: str) -> None:
     path = run / "checkpoints" / "step-000000001-best.ckpt"
     given = world.artifacts / name
     for place in (path, given, run / "config.json", run / "state.json"):
-        place.write_bytes(WEIGHTS[name](world))
+        place.write_bytes(attacking.WEIGHTS[name](world))
     with Harmless(world, "weights", name) as one:
         one.refused(lambda: taken(toy(), given))
         one.refused(lambda: checkpoint.used(run))
@@ -227,7 +215,7 @@ def test_given_as_weights(tmp_path: Path, name: str) -> None:
         one.refused(lambda: teacher._answers(given, durable.hash_of(given), None, None))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", attacking.NAMES)
 def test_names_that_are_places(tmp_path: Path, name: str) -> None:
     """Of runs and recipes: they become folders."""
     world = Planted(tmp_path / "world")
@@ -245,7 +233,7 @@ def _escaped(text: str) -> str:
     return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
 
 
-@pytest.mark.parametrize("what", [*SPLITS, "secret"])
+@pytest.mark.parametrize("what", [*attacking.SPLITS, "secret"])
 def test_a_splits_file_that_is_none(tmp_path: Path, what: str) -> None:
     world = Planted(tmp_path / "world")
     os.mkfifo(tmp_path / "pipe")
