@@ -16,7 +16,10 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def seconds(text: str) -> float:
-    """`8h`, `90m`, `1h30m`, `45s`, `2d`, or a number of seconds."""
+    """`8h`, `90m`, `1h30m`, `45s`, `2d`, or a number of seconds; 0 is none, whatever a profile
+    has."""
+    if text == "0":
+        return 0.0
     said = f"{text}s" if re.fullmatch(r"\d+(\.\d+)?", text) else text.lower()
     parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", said)
     found = sum(float(number) * UNITS[unit] for number, unit in parts)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline import rng
 from pipeline.layouts.splits import SPLITS
 from pipeline.progress import Progress
 from pipeline.reports.shelves import Arrays, Shelf
@@ -46,7 +47,7 @@ class Mixtures:
 
     def add(self, asked: np.ndarray, got: np.ndarray, value: np.ndarray) -> None:
         self.worst = max(self.worst, float(np.abs(got - asked).max(initial=0.0)))
-        random = np.random.default_rng(self.count).random(len(asked))
+        random = rng.stream(0, "dots", self.count).random(len(asked))
         self.count += len(asked)
         for one in np.unique(value):
             mine = value == one
