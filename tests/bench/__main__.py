@@ -10,7 +10,9 @@ asserted. Writes: the table on stdout, artifacts/bench.json, and bench.png where
 import importlib.metadata
 import os
 import platform
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,20 @@ PEERS += ("essentia",)  # without them some rows are passed over
 def main() -> None:
     began, load = time.monotonic(), os.getloadavg()
     print(_machine())
-    rows = [*_mel(), *bench_chain.run(), *bench_labels.run(), *bench_rest.run()]
-    rows += [*bench_memory.run(), *bench_training.run(), *_tensorflow()]
+    parts: dict[str, Callable[[], list[Row]]] = {
+        "mel kernel": _mel,
+        "chain": bench_chain.run,
+        "labels": bench_labels.run,
+        "many files, mixtures, start": bench_rest.run,
+        "memory": bench_memory.run,
+        "training": bench_training.run,
+        "TensorFlow, tagger, hybrid": _tensorflow,
+    }
+    rows = []
+    for number, (name, run) in enumerate(parts.items(), 1):
+        past = f"{time.monotonic() - began:.0f} s"
+        print(f"{number} of {len(parts)}, after {past}: {name}", file=sys.stderr, flush=True)
+        rows += run()
     _table(rows)
     after = os.getloadavg()
     print(f"\n{time.monotonic() - began:.0f} s; load average {load[0]:.1f}, then {after[0]:.1f}")
