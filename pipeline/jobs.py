@@ -28,6 +28,7 @@ WORKER = 300 << 20  # bytes one worker may need; MAX_RAM divided by this bounds 
 CAP = 3 << 30  # bytes a worker may ask for at all: a forged header cannot take the machine down
 LIVES = 3  # pools that may die before the work goes on in this process
 
+LONG = 1.0  # seconds that a task must take for its memory to be given back: to get it costs 10 ms
 _ready = False
 
 
@@ -72,8 +73,9 @@ def _outlive(parent: int) -> None:
 
 
 def _call(function: Callable[[Any], Any], index: int, task: Any) -> tuple[int, Any]:
+    began = time.monotonic()
     result = function(task)
-    if in_worker():
+    if in_worker() and time.monotonic() - began > LONG:
         with contextlib.suppress(AttributeError):  # glibc alone; it would keep up to 64 MB
             ctypes.CDLL(None).malloc_trim(0)
     return index, result
