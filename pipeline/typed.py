@@ -6,6 +6,7 @@ or a wrong type is an error that names the key, the value and the nearest valid 
 
 import dataclasses
 import difflib
+import functools
 import types
 import typing
 from pathlib import Path
@@ -57,10 +58,15 @@ def typed(kind: Any, value: Any, key: str, path: Path) -> Any:
     raise UsageError(f"{key} = {value!r}", where=path, expected=wanted, got=type(value).__name__)
 
 
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
 def _table(kind: Any, value: Any, key: str, path: Path) -> Any:
     if not isinstance(value, dict):
         raise UsageError(f"{key} = {value!r}", where=path, expected="a table")
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     for name in value:
         if name not in hints:
             where = f"{key}.{name}" if key else name

@@ -29,7 +29,7 @@ from tests.bench.common import Row, cold, corpus, own_recipe, room, turns
 RATE = 22050  # Hz, of the recipe
 CLIPS, CLIP = 800, 3.0  # files of the short case, seconds of each
 LONG = 120.0  # seconds of each long file
-LONG_FILES = {"flac": 3, "ogg": 3, "mp3": 3}
+LONG_FILES = {"flac": 8, "ogg": 8, "mp3": 8}
 TURNS = 3
 ONE_FORMAT = {'formats = ["tfrecord", "hdf5"]': 'formats = ["hdf5"]'}
 
