@@ -23,13 +23,12 @@ from tests.bench.common import Row
 from tests.bench.mel_peers import there
 
 SPECS = [MelSpec(22050, 2048, 512, 128), MelSpec(16000, 512, 256, 96)]
-SECONDS = {3: 25, 120: 3}  # length of the clip: turns
+SECONDS = {3: (12, 20), 120: (3, 3)}  # length of the clip: turns, calls in a row
 TARGETS = {(3, "librosa"): 4.0, (120, "librosa"): 2.0}
 BESIDE_RFFT = 1 / 1.6  # of the time that the transforms alone take
-IN_A_ROW = 5
 
 
-def interleaved(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+def interleaved(calls: dict[str, Callable[[], object]], repeats: int, row: int) -> dict[str, float]:
     """Median milliseconds of each call; they take turns, so that noise falls on all alike.
 
     A turn is a few calls in a row, as in a worker that makes spectra of window after window: the
@@ -38,7 +37,7 @@ def interleaved(calls: dict[str, Callable[[], object]], repeats: int) -> dict[st
     times: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(repeats + 1):
         for name, call in calls.items():
-            for _ in range(IN_A_ROW):
+            for _ in range(row):
                 start = time.perf_counter()
                 call()
                 if turn:  # the first turn builds filterbanks and fills caches
@@ -77,7 +76,7 @@ def _row(name: str, ours: float, other: float, target: float | None = None) -> R
     return Row(name, f"{ours:.3f} ms", f"{other:.3f} ms", other / ours, target)
 
 
-def _mel_rows(spec: MelSpec, seconds: int, repeats: int) -> list[Row]:
+def _mel_rows(spec: MelSpec, seconds: int, repeats: int, row: int) -> list[Row]:
     y = np.random.default_rng(1).standard_normal(seconds * spec.rate).astype(np.float32) / 10
     frames = windowed(y, spec)
     others: dict[str, Callable[[], object]] = {
@@ -87,7 +86,7 @@ def _mel_rows(spec: MelSpec, seconds: int, repeats: int) -> list[Row]:
         "a bare rfft": lambda: scipy.fft.rfft(frames, workers=1),
         **dict(there(y, spec)),
     }
-    taken = interleaved({"ours": lambda: mel.mel_power(y, spec), **others}, repeats)
+    taken = interleaved({"ours": lambda: mel.mel_power(y, spec), **others}, repeats, row)
     what = f"mel {spec.n_fft}/{spec.hop}/{spec.mels}, {seconds} s"
     return [
         _row(
@@ -103,13 +102,13 @@ def _mel_rows(spec: MelSpec, seconds: int, repeats: int) -> list[Row]:
 @threadpool_limits.wrap(limits=1)
 def run() -> list[Row]:
     rows = []
-    for seconds, repeats in SECONDS.items():
+    for seconds, (repeats, row) in SECONDS.items():
         for spec in SPECS:
-            rows += _mel_rows(spec, seconds, repeats)
+            rows += _mel_rows(spec, seconds, repeats, row)
     made = features.VectorSpec(22050)
     y = np.random.default_rng(1).standard_normal(3 * 22050).astype(np.float32) / 10
     taken = interleaved(
-        {"ours": lambda: features.vector(y, made), "librosa": lambda: librosa_vector(y, made)}, 8
+        {"ours": lambda: features.vector(y, made), "librosa": lambda: librosa_vector(y, made)}, 8, 5
     )
     rows.append(_row("vector of 92, 3 s / librosa", taken["ours"], taken["librosa"]))
     return rows
