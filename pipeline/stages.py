@@ -121,7 +121,7 @@ def _shards(asked: Request, found: corpus.Corpus) -> str:
     missing = {one.name: lack for one in wanted if (lack := plan.lacks(one, found))}
     if missing and asked.recipes:
         lacks = "; ".join(f"{name} needs {lack}" for name, lack in missing.items())
-        few = any("speakers" in lack for lack in missing.values())
+        few = any("two speakers" in lack for lack in missing.values())
         raise UsageError(
             f"this data cannot feed what was asked: {lacks}", do=PEOPLE if few else MORE
         )

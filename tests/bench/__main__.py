@@ -48,7 +48,7 @@ def main() -> None:
     print(f"\n{time.monotonic() - began:.0f} s; load average {load[0]:.1f}, then {after[0]:.1f}")
     if max(load[0], after[0] - 2) > (os.cpu_count() or 1) / 2:  # 2: our own two workers
         print("the machine was busy with other work: what needs two cores, or a disk, looks slow")
-    folder = Path(os.environ.get("ARTIFACTS", "artifacts"))
+    folder = Path(os.environ.get("ARTIFACTS") or "artifacts")  # make exports what is not said
     found = {
         "machine": _machine(),
         "load": [load[0], after[0]],
