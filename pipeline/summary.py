@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.build import Built
 from pipeline.corpus import Corpus, group
+from pipeline.layouts.splits import SPLITS
 from pipeline.scan import Manifest
 
 
@@ -68,7 +69,7 @@ def _line(b: Built, width: int) -> str:
         text += "nothing to do"
     skipped = ", ".join(f"{n} {code}" for code, n in b.index["counts"]["skipped"].items())
     text += f"; skipped {skipped}" if skipped else ""
-    bare = [split for split, number in counts.items() if not number]
+    bare = [split for split in SPLITS if not counts[split]]
     return text + (f"; none in {', '.join(bare)}" if bare else "")
 
 
@@ -76,11 +77,8 @@ def _speakers(b: Built, found: Corpus) -> list[str]:
     """Of whom conversations are made. A speaker that nothing names is told from every other."""
     roles = b.index["recipe"]["select"]["roles"]
     mine = [r for r in found.used() if r.role in roles]
-    many = {
-        s: len({group(r) for r in mine if found.split(r) == s})
-        for s in b.index["counts"]["examples"]
-    }
-    lines = ["speakers: " + ", ".join(f"{n} in {split}" for split, n in many.items())]
+    people = {split: {group(r) for r in mine if found.split(r) == split} for split in SPLITS}
+    lines = ["speakers: " + ", ".join(f"{len(who)} in {split}" for split, who in people.items())]
     if alone := sum(not r.group for r in mine):
         lines.append(f"{counted(alone, 'recording')} without a speaker's name: each counts as one "
                      "person; give every speaker a folder")  # fmt: skip

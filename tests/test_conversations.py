@@ -6,6 +6,7 @@ that who speaks when can be told from the stored sound by a formula that is not 
 
 import json
 import math
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,22 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     asked = corpus.recipes(root / "recipes", RECIPE, HEARD)
     here.features(tones(root / "data"), root / "artifacts", asked)
     return root
+
+
+def test_the_summary_says_of_whom_conversations_are_made(world: Path, tmp_path: Path) -> None:
+    asked = ("--recipe", corpus.recipes(world / "recipes", RECIPE))
+    named = ("--data", world / "data", "--artifacts", world / "artifacts", *asked)
+    said = here.here("features", *named)
+    assert "  speakers: 5 in train, 2 in valid, 3 in test\n" in said
+    assert "without a speaker's name" not in said
+    shutil.copytree(world / "data", tmp_path / "data")
+    for path in [*(tmp_path / "data").glob("s9*"), tmp_path / "data" / "rain.wav"]:
+        path.unlink()
+    (tmp_path / "data" / "melmill.csv").unlink()  # a folder of one, and nobody is named
+    flat = ("--data", tmp_path / "data", "--role", "clean", "--artifacts", tmp_path / "a", *asked)
+    assert "  18 recordings without a speaker's name: each counts as one" in here.here(
+        "features", *flat
+    )
 
 
 def rows(world: Path, name: str = "tones") -> Iterator[Row]:

@@ -52,6 +52,19 @@ def listener(index: Index, seed: int = 0) -> Listener:
     return Listener(Trained(Path("a"), net, TINY, facts))
 
 
+def test_few_voices_are_said(heard: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    known: set[int] = set()
+    for shard in heard.shards("test", "hdf5"):
+        with h5py.File(heard.folder / shard.path) as file:
+            known |= set(file["voices"][:].ravel().tolist()) - {0}
+    assert known
+    monkeypatch.setattr(evaluate, "FEW", len(known) + 1)
+    told = evaluate.few_voices(heard)
+    assert told.startswith(f"{heard.name}: the test has {len(known)} voices alone")
+    monkeypatch.setattr(evaluate, "FEW", len(known))
+    assert evaluate.few_voices(heard) == ""
+
+
 def windows(turns: Any) -> list[list[tuple[float, float]]]:
     """Spans of each window of a recording by its RTTM, from the window's begin."""
     found = []

@@ -19,12 +19,13 @@ from tests.here import fresh  # noqa: E402
 from training import durable  # noqa: E402
 from training.data.index import DataError, Index, load_index, load_indexes  # noqa: E402
 from training.diarizer import train as script  # noqa: E402
+from training.diarizer.calibrate import calibrated  # noqa: E402
 from training.diarizer.loss import HEADS, Orders  # noqa: E402
 from training.diarizer.net import Diarizer  # noqa: E402
 from training.diarizer.powerset import coarser  # noqa: E402
 from training.diarizer.profiles import Profile  # noqa: E402
 from training.diarizer.sequences import Sequences, rows, voices  # noqa: E402
-from training.diarizer.train import COST, configuration, make_net, trained  # noqa: E402
+from training.diarizer.train import COST, VOICES, configuration, make_net, trained  # noqa: E402
 from training.diarizer.validation import Validation  # noqa: E402
 from training.engine import torch_fit as engine  # noqa: E402
 from training.engine.checkpoint import Checkpoints  # noqa: E402
@@ -261,6 +262,26 @@ def test_a_run_that_went_on_learning_is_refused(begun: Path, key: str) -> None:
     config[key]["checkpoint"] = "0" * 64
     with pytest.raises(Changed, match="first: the run learnt from has learnt more since"):
         train(begun, config, "second")
+
+
+@pytest.mark.parametrize("key", ["init", "teacher"])
+def test_a_run_that_is_not_finished_is_refused(begun: Path, key: str) -> None:
+    """It will have learnt more, and what was begun with it could not be gone on with."""
+    state = folder(begun, "first") / "state.json"
+    durable.write_json(state, {**durable.read_json(state), "state": "unfinished"})
+    with pytest.raises(Changed, match=rf"a run for {key.upper()}= .*Make resume RUN=first"):
+        asked(begun, **{key: "first"})
+
+
+def test_damaged_notes_of_voices_are_made_again(
+    begun: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder(begun, "first") / VOICES
+    path.write_bytes(b"{}")
+    assert trained(folder(begun, "first")).alike is None
+    assert f"{path}: damaged, and passed over" in capsys.readouterr().err
+    calibrated(trained(folder(begun, "first")), begun)
+    assert trained(folder(begun, "first")).alike is not None
 
 
 @pytest.mark.parametrize("key", ["init", "teacher"])

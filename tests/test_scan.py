@@ -72,6 +72,20 @@ def test_a_record_says_what_the_file_is(data: Path, looked: list[str]) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(("begins", "used"), [(0.2, True), (0.25, False), (100.0, False)])
+def test_turns_that_begin_after_the_end_are_of_another_recording(
+    data: Path, looked: list[str], begins: float, used: bool
+) -> None:
+    tone(data / "a.wav")  # a quarter of a second
+    (data / "a.rttm").write_text(
+        f"SPEAKER a 1 0 0.1 <NA> <NA> Ann <NA>\nSPEAKER a 1 {begins} 5 <NA> <NA> Bob <NA>\n"
+    )
+    (record,) = run(data).records
+    assert record.reject == ("" if used else "bad_list_row")
+    if not used:
+        assert record.detail == f"a turn begins at {begins:g} s, the recording ends at 0.25 s"
+
+
 def test_hidden_files_other_files_and_resource_forks_are_passed_over(
     data: Path, looked: list[str]
 ) -> None:
