@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline import suspects
@@ -317,6 +318,23 @@ def test_no_worker_can_be_started(world: World, tmp_path: Path) -> None:
     assert re.search(r"no worker processes can be started \(.*unavailable.*\)", done.stderr)
     assert "one at a time in this process" in done.stderr
     assert corpus.tree_hash(artifacts) == world.hash
+
+
+def test_a_worker_notes_how_much_it_has_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of all files of its task, while it is inside one; nothing when the task is over."""
+    monkeypatch.setattr(suspects, "NOTED", 0.0)
+    blocks = [np.zeros(8000), np.zeros(4000)]
+    with suspects.Watch(os.fspath(tmp_path)) as watch:
+        for name, before in (("a.wav", 0.0), ("b.wav", 1.5)):
+            with watch.inside(name, 1):
+                seen = [suspects.under_way(tmp_path) for _ in watch.counted(iter(blocks), 8000)]
+            assert seen == [before, before + 1.0]
+            assert suspects.under_way(tmp_path) == before + 1.5
+            (note,) = tmp_path.iterdir()
+            assert note.read_text()[: suspects.NAME] == suspects.name(name)
+    assert suspects.under_way(tmp_path) == 0.0
 
 
 def test_a_note_that_cannot_be_written_blames_no_file(tmp_path: Path) -> None:
