@@ -6,7 +6,6 @@ tells the next run that the task is done. A shard's key holds the version of thi
 """
 
 import functools
-import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import examples, schema, tracks
-from pipeline.audio.pcm import Pack
+from pipeline.audio.pcm import Packs
 from pipeline.disk import stamps, store
 from pipeline.dsp import statistics
 from pipeline.errors import MelmillError
@@ -56,11 +55,6 @@ def name(task: Task, suffix: str) -> str:
     return f"{task.name}.{task.key[:12]}.{suffix}"
 
 
-@functools.lru_cache(maxsize=64)
-def _pack(path: str) -> Pack:
-    return Pack(Path(path))
-
-
 @functools.lru_cache(maxsize=4096)
 def _checked(path: str, sha256: str) -> Path:
     """A noise shard whose hash was compared once by this process."""
@@ -77,20 +71,9 @@ def _track(place: Place) -> np.ndarray:
     return samples
 
 
-class _Packs(dict[str, Pack]):
-    """Pack name -> the opened pack."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self.folder = folder
-
-    def __missing__(self, name: str) -> Pack:
-        return _pack(os.fspath(self.folder / name))
-
-
 def make_shard(job: Job) -> dict[str, Any]:
     """Make one task's examples and seal them; the receipt is written last. Runs in a worker."""
-    packs = _Packs(Path(job.folder).parent / "pcm")
+    packs = Packs(Path(job.folder).parent / "pcm")
     if job.noise:
         described = tracks.fields(tracks.samples(job.recipe))
         arrays, skipped = _noise_arrays(job, packs), Counter[str]()
@@ -121,7 +104,7 @@ def make_shard(job: Job) -> dict[str, Any]:
     return receipt
 
 
-def _noise_arrays(job: Job, packs: _Packs) -> dict[str, np.ndarray]:
+def _noise_arrays(job: Job, packs: Packs) -> dict[str, np.ndarray]:
     assert job.recipe.mix is not None
     described = tracks.fields(tracks.samples(job.recipe))
     arrays = {f.name: np.zeros((len(job.noise), *f.shape), f.numpy) for f in described}

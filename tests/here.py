@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import cli, jobs, shards
+from pipeline.audio import pcm
 
 Stamps = dict[str, tuple[int, int, int, int]]
 
@@ -29,7 +30,7 @@ def _one_by_one(
 
 def here(command: str, *args: Any) -> str:
     """Run one command; returns what it prints. Its errors pass through."""
-    for cached in (shards._pack, shards._checked, shards._track):
+    for cached in (pcm.opened, shards._checked, shards._track):
         cached.cache_clear()  # a new run is a new process
     told = io.StringIO()
     _into(told, command, *args)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from pipeline import build, jobs, plan, shards, verify
+from pipeline.audio import pcm
 from pipeline.audio.pcm import Pack, PackWriter
 from pipeline.corpus import Corpus
 from pipeline.disk import guard, stamps, store
@@ -58,7 +59,7 @@ class Bench:
                 x = 0.1 * np.random.default_rng(k).standard_normal(RATE).astype(np.float32)
                 writer.add(r.id, RATE, "WAV/FLOAT", "float32", [x])
             writer.close()
-        for cached in (shards._pack, shards._checked, shards._track):
+        for cached in (pcm.opened, shards._checked, shards._track):
             cached.cache_clear()
         made = corpus(found)
         made.decoded.recordings.update(Pack(self.artifacts / "pcm" / "00.pcm").recordings)
@@ -66,7 +67,7 @@ class Bench:
 
     def build(self, asked: Recipe = MIXED, of: Corpus | None = None) -> build.Built:
         self.made.clear()
-        for cached in (shards._pack, shards._checked, shards._track):
+        for cached in (pcm.opened, shards._checked, shards._track):
             cached.cache_clear()
         hashes = stamps.Hashes(self.artifacts / "hashes.json")
         built = build.build(asked, of or self.corpus, self.artifacts, 1, hashes)

@@ -3,20 +3,18 @@
 Reads and writes nothing. Does: gives every error one line: what, where, expected, got, what to do.
 """
 
-import re
 from pathlib import Path
 
 DEFAULT = Path("artifacts")  # where runs lie when nothing else is said
 LONGEST = 1000  # characters of each part of a message
-_CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def plain(text: object) -> str:
-    """On one line, with nothing that moves a terminal's cursor, and of a length to be read: files
-    are quoted in messages, and may hold anything."""
-    told = str(text)
-    told = _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), told)
-    return told if len(told) <= LONGEST else f"{told[:LONGEST]}..."
+    """On one line, whatever bytes are in it, and of a length to be read: names and files are quoted
+    in messages, and may hold what moves a terminal's cursor."""
+    told = str(text)[:LONGEST]
+    told = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in told)
+    return told if len(str(text)) <= LONGEST else f"{told}..."
 
 
 class RunError(Exception):

@@ -82,11 +82,6 @@ def clock(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else str(tqdm.format_interval(round(seconds)))
 
 
-def plain(text: str) -> str:
-    """A name on one line, whatever bytes are in it."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def json_line(row: Mapping[str, Any], out: TextIO | None = None) -> str:
     """JSON with names as they are written, and escaped where `out` (UTF-8) cannot hold them, such
     as those of bytes that are no text."""

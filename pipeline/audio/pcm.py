@@ -8,11 +8,12 @@ carries a CRC-32C for each block of samples, checked whenever the block is read:
 processor has an instruction for takes a quarter of the time of zlib's.
 """
 
+import functools
 import hashlib
 import json
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -123,9 +124,9 @@ class Pack:
             name: Recording.from_row(row) for name, row in footer["recordings"].items()
         }
 
-    def __del__(self) -> None:
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        if self.descriptor >= 0:  # `os` may be gone when a program ends
+            close(self.descriptor)
 
     def _footer(self) -> dict[str, Any]:
         size = os.fstat(self.descriptor).st_size
@@ -204,6 +205,23 @@ class Pack:
         piece = x[begin : begin + min(PIECE * rate, left)]
         Pack._last = (name, piece)
         return piece
+
+
+@functools.lru_cache(maxsize=64)
+def opened(path: str) -> Pack:
+    """A pack, whose footer is read once by a process: its name tells its content."""
+    return Pack(Path(path))
+
+
+class Packs(dict[str, Pack]):
+    """Pack name -> the opened pack."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def __missing__(self, name: str) -> Pack:
+        return opened(os.fspath(self.folder / name))
 
 
 def check(path: Path) -> str:

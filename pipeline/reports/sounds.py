@@ -17,7 +17,7 @@ import soundfile as sf
 
 from pipeline import corpus as corpora
 from pipeline import decode, examples, plan, scan
-from pipeline.audio.pcm import Pack
+from pipeline.audio.pcm import Packs
 from pipeline.corpus import Corpus
 from pipeline.dsp import mix
 from pipeline.errors import MelmillError
@@ -46,18 +46,6 @@ def corpus_of(artifacts: Path) -> Corpus:
     return corpora.join(manifest, decoded, str(split))
 
 
-class _Packs(dict[str, Pack]):
-    """Pack name -> the opened pack."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self.folder = folder
-
-    def __missing__(self, name: str) -> Pack:
-        self[name] = Pack(self.folder / name)
-        return self[name]
-
-
 @dataclass
 class Sounds:
     """Where the sound of one recipe's examples comes from."""
@@ -70,8 +58,8 @@ class Sounds:
         return self.shelf.recipe
 
     @functools.cached_property
-    def packs(self) -> _Packs:
-        return _Packs(self.corpus.decoded.folder)
+    def packs(self) -> Packs:
+        return Packs(self.corpus.decoded.folder)
 
     @functools.cached_property
     def _records(self) -> dict[bytes, Record]:

@@ -19,7 +19,8 @@ from typing import Any, TextIO
 import numpy as np
 
 from training.data.index import DataError
-from training.folders import Bar, asked_for, clock, json_line, plain, seconds_of, speed, told
+from training.errors import plain
+from training.folders import Bar, asked_for, clock, json_line, seconds_of, speed, told
 from training.listening import SILENT, Tick, listened, untold
 from training.run import say
 

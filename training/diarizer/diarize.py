@@ -16,8 +16,8 @@ from training.diarizer import plots, rttm
 from training.diarizer.infer import Account, Listener, diarized
 from training.diarizer.page import page
 from training.durable import write_error
-from training.errors import RunError
-from training.folders import Bar, asked_for, clock, plain, seconds_of, sound_files, speed, told
+from training.errors import RunError, plain
+from training.folders import Bar, asked_for, clock, seconds_of, sound_files, speed, told
 from training.run import say
 
 SUFFIX, PAGE = ".rttm", ".html"

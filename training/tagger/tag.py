@@ -24,8 +24,8 @@ import numpy as np
 from training import durable
 from training.data.index import DataError
 from training.data.ordered import ordered
-from training.errors import RunError
-from training.folders import Bar, asked_for, clock, json_line, plain, seconds_of, speed, told
+from training.errors import RunError, plain
+from training.folders import Bar, asked_for, clock, json_line, seconds_of, speed, told
 from training.listening import SILENT, Tick, listened, untold
 from training.run import say
 from training.tagger import plots
