@@ -118,6 +118,12 @@ def test_a_misspelt_column_stops_but_a_foreign_list_may_have_its_own(tmp_path: P
         listing(tmp_path, {"sources.csv": "path,grupo\n"} | sounds("a.wav"))
 
 
+def test_a_role_that_the_list_leaves_no_room_for_is_refused(tmp_path: Path) -> None:
+    files = {"melmill.csv": "path,role\na.wav,music\n"} | sounds("a.wav")
+    with pytest.raises(UsageError, match="no recording has the role asked for.*music.*noise"):
+        listing(tmp_path, files, role="noise")
+
+
 def test_the_role_asked_for_fills_what_a_list_leaves_open(tmp_path: Path) -> None:
     text = "path,role\na.wav,\nb.wav,music\n"
     found = listing(tmp_path, {"melmill.csv": text} | sounds("a.wav", "b.wav"), role="noise")

@@ -147,7 +147,7 @@ def test_fetched_listed_and_attributed(
     dog = known["noise/scratch/animal/Animal_Dog1.wav"]
     assert (dog["label"], dog["group"], dog["role"]) == ("animal", "scratch_dog", "noise")
     assert known["noise/scratch/animal/Animal_Dog2.wav"]["group"] == dog["group"]
-    assert known["music/scratch/percussion/Percussion_Gong.wav"]["role"] == "music"
+    assert known["sounds/scratch/drums/Percussion_Gong.wav"]["role"] == "labelled"
     there = {path.relative_to(out).as_posix() for path in out.glob("*/*/*/*")}
     assert there == known.keys()  # nothing that is not listed, such as the cat
     part = table(out / "noise" / "melmill.csv")
@@ -284,9 +284,13 @@ def test_a_client_that_knows_none_of_them_says_so(
         ("asterisk-core-sounds-fr-g722", "usr/share/asterisk/sounds/fr_CA_f_June/silence/1.g722",
          None),
         ("sonic-pi-samples", "usr/share/sonic-pi/samples/loop_amen_full.flac",
-         ("music", "loop", "sonic-pi-samples_loop_amen")),
+         ("sounds", "loop", "sonic-pi-samples_loop_amen")),
         ("extremetuxracer-data", "usr/share/games/etr/music/race1-jt.ogg",
-         ("music", "game", "etr_jt")),
+         ("music", "", "etr_jt")),
+        ("sonic-pi-samples", "usr/share/sonic-pi/samples/tabla_dhec.flac",
+         ("sounds", "drums", "tabla")),
+        ("scratch", "usr/share/scratch/Media/Sounds/Instruments/C1 elec Piano.mp3",
+         ("sounds", "instrument", "scratch_c1 elec piano")),
     ],
 )  # fmt: skip
 def test_what_is_known_of_a_path(package: str, path: str, where: tuple[str, ...] | None) -> None:

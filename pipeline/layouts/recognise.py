@@ -209,6 +209,12 @@ def read_listing(
     folder = Folder(root, tuple(seen), sounds, role)
     name = _chosen(folder, layout)
     found = LAYOUTS[name].read(folder)
+    if role and found.entries and all(entry.role != role for entry in found.entries):
+        told = ", ".join(sorted({entry.role for entry in found.entries}))
+        raise UsageError(
+            "no recording has the role asked for", where=f"layout {name}", expected=told, got=role,
+            do="leave ROLE out, or change what the folders or the list say",
+        )  # fmt: skip
     named = {entry.path for entry in found.entries} | {path for path, _, _ in found.rejected}
     left = [(p, "unlisted", f"not part of layout {name}") for p in sounds if p not in named]
     entries = _tied([_plain(entry) for entry in found.entries])

@@ -2,7 +2,7 @@
 
 Reads: packages, and receipts of those that are there already. Does: says what it will fetch,
 fetches and places it, one package after the other: a run that was stopped goes on where it was.
-Writes: one folder: speech/, voices/, noise/, music/, a melmill.csv in each and one for all,
+Writes: one folder: speech/, voices/, noise/, sounds/, music/, each with a melmill.csv, one for all,
 sources.csv, licences/.
 """
 

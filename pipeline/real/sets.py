@@ -10,27 +10,37 @@ or one source: the voices of one language in KDE's games count as one, takes of 
 import re
 from dataclasses import dataclass
 
-ROLES = {"speech": "clean", "voices": "clean", "noise": "noise", "music": "music"}
+ROLES = {
+    "speech": "clean", "voices": "clean", "noise": "noise", "sounds": "labelled", "music": "music",
+}  # fmt: skip
 BUNDLE = "opensfx.cat"  # a file that holds other files
 
-# Words of a name -> class; the first row with one of its words counts.
+# Words of a name -> class; the first row with one of its words counts. No class has fewer than six
+# sources, so that five folds can be made of each.
 CLASSES = {
     "animal": "animals? birds? cat cow crickets? crow dog duck goose horse kitten lion meow "
     "monkeys owl rooster sea.?lion sheep wolf.?howl horse.?gallop",
     "impact": "bar boing can crash door.?close expl(?:osion)? mortar pop splat wall metbrk "
     "woodbrk tree.?hit",
-    "aircraft": "helicopter jet plane",
-    "train": "crossing maglev monorail railroad steam train",
-    "ship": "ferry ship dock",
-    "vehicle": "bus car car.?passing firetruck motorcycle.?passing road truck tread",
+    "vehicle": "helicopter jet plane crossing maglev monorail railroad steam train ferry ship dock "
+    "bus car car.?passing firetruck motorcycle.?passing road truck tread",
     "machine": "building chainsaw factory jackhammer machinery mill mine mining saw sawmill "
     "sewing.?machine tools typing vacuum.?cleaner washing.?machine",
-    "water": "bubbles? plunge ripples splash water.?drop water.?running toilet kettle",
-    "weather": "lightningbolt rain thunder wind",
-    "crowd": "applause oooh party.?noise",
-    "human": "baby.?cry cough foot(?:steps)? laugh scream slurp sneeze finger.?snap",
+    "water": "bubbles? plunge ripples splash water.?drop water.?running toilet kettle rain",
+    "people": "applause oooh party.?noise baby.?cry cough foot(?:steps)? laugh scream slurp sneeze "
+    "finger.?snap",
     "alarm": "bell.?toll beep computer.?beeps till morse whistle wakeup",
 }
+# What the packages call a kind of sample -> class; of other kinds no class is known.
+KINDS = {
+    "ambience": "ambi",
+    "drums": "bd drum sn perc percussion tabla",
+    "electronic": "elec glitch mehackit",
+    "instrument": "instruments guit bass",
+    "loop": "loop",
+    "vocals": "vocals",
+}
+_KIND = {word: name for name, words in KINDS.items() for word in words.split()}
 _WORDS = {
     name: re.compile(rf"(?<![a-z])(?:{'|'.join(words.split())})(?![a-z])")
     for name, words in CLASSES.items()
@@ -82,18 +92,18 @@ RULES = (
         rf"{_SCRATCH}(?P<name>(?:Animal|Effects|Electronic|Human)/.+){SOUND}", "?", "?",
     ),
     Rule(
-        "scratch", "music",
+        "scratch", "sounds",
         rf"{_SCRATCH}(?P<name>(?P<kind>Instruments|Percussion|Vocals)/.+){SOUND}", "?", "{kind}",
     ),
     Rule("freeciv-data", "noise", rf".*/stdsounds/(?P<name>.+){SOUND}", "?", "?"),
-    Rule("freeciv-data", "music", rf".*/stdmusic/(?P<name>.+){SOUND}", "?", "game"),
+    Rule("freeciv-data", "music", rf".*/stdmusic/(?P<name>.+){SOUND}", "?"),
     Rule(
         "tuxpaint-stamps-default", "voices",
         rf"{_STAMPS}(?!symbols/)(?P<name>.+_desc(?:_(?P<who>[a-z]+)\w*)?)(?:\.ogg)?{SOUND}",
         "tuxpaint_{who}",
     ),
     Rule(
-        "tuxpaint-stamps-default", "music",
+        "tuxpaint-stamps-default", "sounds",
         rf"{_STAMPS}hobbies/music/(?P<name>.+){SOUND}", "?", "Instruments",
     ),
     Rule(
@@ -102,22 +112,22 @@ RULES = (
         "?", "?",
     ),
     Rule(
-        "sonic-pi-samples", "music",
+        "sonic-pi-samples", "sounds",
         rf".*/samples/(?P<name>(?P<kind>tabla)_.+){SOUND}", "tabla", "{kind}",
     ),
-    Rule("sonic-pi-samples", "music", rf".*/samples/(?P<name>(?P<kind>[a-z]+)_.+){SOUND}", "?",
+    Rule("sonic-pi-samples", "sounds", rf".*/samples/(?P<name>(?P<kind>[a-z]+)_.+){SOUND}", "?",
          "{kind}"),
     Rule(  # a name ends in its author's initials
         "extremetuxracer-data", "music",
-        rf".*/music/(?P<name>.+-(?P<who>[a-z]+)){SOUND}", "etr_{who}", "game",
+        rf".*/music/(?P<name>.+-(?P<who>[a-z]+)){SOUND}", "etr_{who}",
     ),
     Rule("extremetuxracer-data", "noise", rf".*/sounds/(?P<name>.+){SOUND}", "?", "?"),
-    Rule("neverball-common", "music", rf".*/bgm/(?P<name>.+){SOUND}", "neverball", "game"),
+    Rule("neverball-common", "music", rf".*/bgm/(?P<name>.+){SOUND}", "neverball"),
     Rule(
         "hedgewars-data", "voices",
         rf"{_GAMES}.*/voices/(?P<who>[^/]+)/(?P<name>.+){SOUND}", "hedgewars_{who}",
     ),
-    Rule("hedgewars-data", "music", rf".*/Music/(?P<name>.+){SOUND}", "hedgewars", "game"),
+    Rule("hedgewars-data", "music", rf".*/Music/(?P<name>.+){SOUND}", "hedgewars"),
     Rule(
         "ktuberling-data", "voices",
         rf"usr/share/ktuberling/sounds/(?P<who>[a-z]+)[^/]*/(?P<name>.+){SOUND}", "kde_{who}",
@@ -144,7 +154,8 @@ def place(package: str, path: str) -> Place | None:
         if hit:
             found = {key: value or "en" for key, value in hit.groupdict().items()}
             name = found.get("name", "")
-            label = classed(name) if rule.label == "?" else rule.label.format(**found).lower()
+            kind = _KIND.get(rule.label.format(**found).lower(), "")
+            label = classed(name) if rule.label == "?" else kind
             group = sourced(package, name) if rule.group == "?" else rule.group.format(**found)
             return Place(rule.part, name, label, group)
     return None
