@@ -281,3 +281,21 @@ def test_results_that_go_to_a_full_disk_are_one_line() -> None:
     assert done.stderr.startswith(said)
     assert "Traceback" not in done.stderr
     assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "torchrun", "threads"),
+    [(None, False, 6), ("4", False, 4), ("64", False, 6), ("0", False, 6), ("x", False, 6),
+     ("1", True, 6)],
+)  # fmt: skip
+def test_threads_are_those_that_may_be_used(
+    monkeypatch: pytest.MonkeyPatch, said: str | None, torchrun: bool, threads: int
+) -> None:
+    """torchrun says 1 where nobody said a number."""
+    monkeypatch.setattr("joblib.cpu_count", lambda: 6)  # affinity and quota
+    for name, value in (("OMP_NUM_THREADS", said), ("TORCHELASTIC_RUN_ID", torchrun and "none")):
+        if value:
+            monkeypatch.setenv(name, value)
+        else:
+            monkeypatch.delenv(name, raising=False)
+    assert run.cores() == threads
