@@ -213,9 +213,22 @@ def test_a_killed_worker_does_not_end_the_run(world: World, tmp_path: Path, seed
     assert corpus.tree_hash(tmp_path / "artifacts") == world.hash
 
 
+def joined(log: str) -> Iterator[str]:
+    """The log's lines; a call that another process' line cuts in two is one, where it ends."""
+    begun: dict[str, str] = {}
+    for line in log.splitlines():
+        process, _, rest = line.partition(" ")
+        if line.endswith(" <unfinished ...>"):
+            begun[process] = line.removesuffix(" <unfinished ...>")
+        elif found := re.match(r" *<\.\.\. \w+ resumed>(.*)", rest):
+            yield begun.pop(process, "") + found[1]
+        else:
+            yield line
+
+
 def events(log: str, artifacts: Path) -> Iterator[tuple[str, list[str]]]:
     """(call, paths below the artifacts) of each successful call, in the order of time."""
-    for line in log.splitlines():
+    for line in joined(log):
         found = re.match(r"^\d+ +(\w+)\((.*)\) += (-?\d+)", line)
         if not found or int(found[3]) < 0:
             continue
@@ -248,6 +261,12 @@ def order_faults(log: str, artifacts: Path) -> list[str]:
             unsynced.setdefault(os.fspath(final.parent), []).append(final.name)
     faults += [f"folder not synced after {names}" for names in unsynced.values()]
     return faults or ([] if sealed > 40 else [f"only {sealed} renames seen"])
+
+
+def test_a_call_that_is_cut_in_two_counts_once() -> None:
+    log = "1 fsync(9</a/x> <unfinished ...>\n2 +++ exited with 0 +++\n1 <... fsync resumed>)    = "
+    assert list(events(f"{log}0\n", Path("/a"))) == [("fsync", ["/a/x"])]
+    assert list(events(f"{log}-1 EIO\n", Path("/a"))) == []
 
 
 @needs_strace
