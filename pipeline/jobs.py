@@ -117,7 +117,8 @@ def _pool(
     function: Callable[[Any], Any], left: dict[int, Any], count: int
 ) -> Iterator[tuple[int, Any]]:
     """The tasks in workers. One worker is a pool of two fed one task at a time: a decoder that
-    dies must not take this process along."""
+    dies must not take this process along. (Should the first task end before joblib has looked for
+    a second one, which takes it microseconds, two go at once: more memory, the same bytes.)"""
     calls = [joblib.delayed(_call)(function, i, t) for i, t in left.items()]
     ours = isinstance(get_active_backend()[0], LokyBackend)  # not a cluster's own workers
     pool = joblib.Parallel(
