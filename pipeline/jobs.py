@@ -19,6 +19,7 @@ from typing import Any
 
 import joblib
 import psutil
+from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
 from joblib.parallel import LokyBackend, get_active_backend
 
@@ -28,8 +29,10 @@ WORKER = 300 << 20  # bytes one worker may need; MAX_RAM divided by this bounds 
 CAP = 3 << 30  # bytes a worker may ask for at all: a forged header cannot take the machine down
 LIVES = 3  # pools that may die before the work goes on in this process
 
+IDLE = 300  # seconds after which a worker without a task ends, as joblib has it
 LONG = 1.0  # seconds that a task must take for its memory to be given back: to get it costs 10 ms
 _ready = False
+_singles: dict[int, ProcessPoolExecutor] = {}  # process -> its only worker
 
 
 class _NoPool(Exception):
@@ -116,29 +119,57 @@ def run(
 def _pool(
     function: Callable[[Any], Any], left: dict[int, Any], count: int
 ) -> Iterator[tuple[int, Any]]:
-    """The tasks in workers. One worker is a pool of two fed one task at a time: a decoder that
-    dies must not take this process along. (Should the first task end before joblib has looked for
-    a second one, which takes it microseconds, two go at once: more memory, the same bytes.)"""
-    calls = [joblib.delayed(_call)(function, i, t) for i, t in left.items()]
     ours = isinstance(get_active_backend()[0], LokyBackend)  # not a cluster's own workers
+    if ours and count == 1:
+        yield from _alone(function, left)
+        return
     pool = joblib.Parallel(
-        n_jobs=max(2, count),
+        n_jobs=count,
         return_as="generator_unordered",
         batch_size=1,
         max_nbytes=None,  # tasks hold no arrays, so no shared memory is laid out for them
-        pre_dispatch=1 if count == 1 else "2 * n_jobs",
         **({"initializer": prepare, "initargs": (os.getpid(),)} if ours else {}),
     )
-    try:
-        with quiet():
-            results = pool(calls)
-    except (OSError, RuntimeError) as err:
-        raise _NoPool(str(err)) from err
+    with _starting():
+        results = pool([joblib.delayed(_call)(function, i, t) for i, t in left.items()])
     try:
         yield from results
     finally:
         with contextlib.suppress(Exception):
             results.close()
+
+
+def _alone(function: Callable[[Any], Any], left: dict[int, Any]) -> Iterator[tuple[int, Any]]:
+    """The tasks in one worker, which joblib would not start for one: but a decoder that dies must
+    not take this process along. The worker stays for the next stage, as joblib's own do."""
+    here = os.getpid()  # a worker is not its parent's forks'
+    with _starting():
+        worker = _singles.get(here) or ProcessPoolExecutor(
+            1, timeout=IDLE, initializer=prepare, initargs=(here,)
+        )
+    _singles[here] = worker
+    try:
+        for index, task in list(left.items()):
+            with _starting():
+                going = worker.submit(_call, function, index, task)
+            yield going.result()
+    except BaseException:
+        del _singles[here]
+        worker.shutdown(wait=False, kill_workers=True)
+        raise
+
+
+@contextlib.contextmanager
+def _starting() -> Iterator[None]:
+    try:
+        with quiet():
+            yield
+    except (
+        BrokenProcessPool
+    ):  # a RuntimeError too: a worker that died while nothing was asked of it
+        raise
+    except (OSError, RuntimeError) as err:
+        raise _NoPool(str(err)) from err
 
 
 @contextlib.contextmanager

@@ -78,6 +78,19 @@ def artifacts(made: tuple[Path, Told], denoising_shards: Path, tmp_path: Path) -
 # ------------------------------------------------------------------ train
 
 
+def test_of_many_mixtures_some_are_measured_and_it_is_said(
+    artifacts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A corpus of hours has thousands: measuring all would take longer than to train."""
+    monkeypatch.setattr(report, "MOST", 5)
+    run = told("train", artifacts, RECIPE=LOW, EPOCHS="1", RUN="short")
+    assert (
+        f"{LOW}: 5 of 28 test mixtures are measured; make evaluate RUN=short takes all" in run.err
+    )
+    assert f"{LOW}, test: 5 mixtures" in run.out
+    assert f"{LOW}, test: 28 mixtures" in told("evaluate", artifacts, RUN="short").out
+
+
 def test_a_run_leaves_all_that_a_person_wants(made: tuple[Path, Told]) -> None:
     artifacts, run = made
     low = folder(artifacts, "low")

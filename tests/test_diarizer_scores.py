@@ -174,7 +174,7 @@ def test_an_hour_is_scored_in_a_moment() -> None:
     for collar in (0.0, 0.25):
         assert 0 < errors(truth, found, collar).rate < 1
     jaccard(truth, found)
-    assert time.process_time() - begin < 10  # 0.06 s, on a quiet core
+    assert time.process_time() - begin < 1.0  # 0.06 s on a quiet core
 
 
 def test_who_is_who_and_where_it_is_wrong() -> None:

@@ -107,6 +107,22 @@ def test_shipped_recipes_load_under_the_name_of_their_file(path: Path) -> None:
         assert found.about
 
 
+@pytest.mark.parametrize("name", ["talks", "talks-heard"])
+def test_those_of_the_figures_are_shipped_ones_with_more_conversations(name: str) -> None:
+    """The README's figures on real voices: nothing but names and counts may differ."""
+    free = {"name", "about", "train", "valid", "test"}
+    figures = Path(__file__).parent / "bench" / f"{name}.toml"
+    shipped = SHIPPED / f"{name.replace('talks', 'conversations')}.toml"
+    mine, theirs = (
+        [line for line in path.read_text().splitlines() if line and line[0] != "#"]
+        for path in (figures, shipped)
+    )
+    assert len(mine) == len(theirs)
+    differing = {a.split(" = ")[0] for a, b in zip(mine, theirs, strict=True) if a != b}
+    assert differing <= free
+    assert one(figures).name == name
+
+
 def test_naming_none_is_all_once() -> None:
     names = [r.name for r in load([])]
     assert len(names) == len(set(names)) == 10

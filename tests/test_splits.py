@@ -86,13 +86,13 @@ def test_many_classes_of_two_fill_valid_and_test_alike() -> None:
 
 
 def test_large_corpora_are_split_by_share_and_fast() -> None:
-    """Fifty times as many cost about fifty times as much, where every pair would cost 2,500."""
+    """Ten times as many cost about ten times as much, where looking at every pair costs 100."""
     items = [item(f"s{k}", "labelled", f"c{k % 50}") for k in range(50_000)]
     began = time.process_time()
-    assign(items[:1000], valid=0.1, test=0.2)
+    assign(items[:5000], valid=0.1, test=0.2)
     few = time.process_time()
     count = Counter(assign(items, valid=0.1, test=0.2).values())
-    assert time.process_time() - few < 500 * (few - began)
+    assert time.process_time() - few < 40 * (few - began)
     assert count["valid"] / 50_000 == pytest.approx(0.1, abs=0.006)  # 4 sigma of a binomial
     assert count["test"] / 50_000 == pytest.approx(0.2, abs=0.008)
 

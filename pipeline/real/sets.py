@@ -49,8 +49,8 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Rule:
-    """Files of a package. `label` and `group` are filled with what `path` found; a label "?" is
-    looked for in the name, a group "?" is the name without the number of the take."""
+    """Files of a package. `label`, a word of KINDS, and `group` are filled with what `path`
+    found; a label "?" is looked for in the name, a group "?" is the name without its number."""
 
     package: str
     part: str
@@ -154,8 +154,8 @@ def place(package: str, path: str) -> Place | None:
         if hit:
             found = {key: value or "en" for key, value in hit.groupdict().items()}
             name = found.get("name", "")
-            kind = _KIND.get(rule.label.format(**found).lower(), "")
-            label = classed(name) if rule.label == "?" else kind
+            kind = rule.label.format(**found).lower()
+            label = classed(name) if kind == "?" else _KIND.get(kind, "")
             group = sourced(package, name) if rule.group == "?" else rule.group.format(**found)
             return Place(rule.part, name, label, group)
     return None
