@@ -188,8 +188,7 @@ def _agreed(folder: Path, facts: dict[str, Any], threads: int, ranks: int) -> di
 def cores() -> int:
     """Those that this process may use, by affinity and quota, and by OMP_NUM_THREADS.
 
-    Threads beyond these wait for each other: beside two busy programs on two cores a diarizer
-    learnt from 12 examples a second with one thread and from 5 with two (alone: 22 and 25).
+    Beside two busy programs on two cores a diarizer learnt 12 examples/s with one thread, 5 with 2.
     """
     here = joblib.cpu_count()
     by_torchrun = "TORCHELASTIC_RUN_ID" in os.environ  # which says 1 where nobody said a number
