@@ -13,7 +13,9 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from multiprocessing import resource_tracker
 from typing import Any
 
@@ -29,6 +31,7 @@ WORKER = 300 << 20  # bytes one worker may need; MAX_RAM divided by this bounds 
 CAP = 3 << 30  # bytes a worker may ask for at all: a forged header cannot take the machine down
 LIVES = 3  # pools that may die before the work goes on in this process
 
+AHEAD = 2  # tasks that a single worker has been given: one is under way, one waits
 IDLE = 300  # seconds after which a worker without a task ends, as joblib has it
 LONG = 1.0  # seconds that a task must take for its memory to be given back: to get it costs 10 ms
 _ready = False
@@ -148,11 +151,15 @@ def _alone(function: Callable[[Any], Any], left: dict[int, Any]) -> Iterator[tup
             1, timeout=IDLE, initializer=prepare, initargs=(here,)
         )
     _singles[here] = worker
+    going: deque[Future[tuple[int, Any]]] = deque()  # the next one waits while a result is used
     try:
         for index, task in list(left.items()):
             with _starting():
-                going = worker.submit(_call, function, index, task)
-            yield going.result()
+                going.append(worker.submit(_call, function, index, task))
+            if len(going) == AHEAD:
+                yield going.popleft().result()
+        while going:
+            yield going.popleft().result()
     except BaseException:
         del _singles[here]
         worker.shutdown(wait=False, kill_workers=True)
