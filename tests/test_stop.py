@@ -125,7 +125,8 @@ def test_stop(world: World, tmp_path: Path, moment: float, number: int, whole: b
 
 def test_workers_never_see_ctrl_c(world: World, tmp_path: Path) -> None:
     """From their first instruction: a worker that is still importing would print a traceback."""
-    with world.running(tmp_path / "artifacts") as run:
+    slow = corpus.hook(tmp_path / "hook", SLOW)  # so that it does not end while it is looked at
+    with world.running(tmp_path / "artifacts", env=slow) as run:
         until_working(run)
         for worker in workers(run.pid):
             status = Path(f"/proc/{worker.pid}/status").read_text()
