@@ -145,30 +145,36 @@ peers: $(VENV)/torch.stamp ## add other denoisers and diarizers, for evaluate to
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r .ci/pesq.lock \
 	|| echo "PESQ was not installed (it needs a C compiler): its column stays empty"
 
-clean: $(VENV)/core.stamp ## remove everything made (artifacts); costs time only
+clean: $(VENV)/core.stamp ## remove all that make features made; trained models stay
 	@$(STAGE) clean
 
 distclean: ## remove the environment
 	@rm -rf $(VENV)
 
-# The environment: versions locked in .ci/, installed once.
+# The environment: versions locked in .ci/, installed once; with GPU=1 again, where a stamp does not
+# say that it was that build: the other one goes first, or pip would find nothing to do.
+FORCE:
+BUILD = $(if $(GPU),gpu,locked)
+AGAIN = $(if $(GPU),$(if $(filter gpu,$(shell cat $(VENV)/$(1).stamp 2>/dev/null)),,FORCE))
 $(VENV)/core.stamp: .ci/core.lock
 	@echo "making the environment in $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r .ci/core.lock
 	@touch $@
 
-$(VENV)/torch.stamp: $(VENV)/core.stamp .ci/torch.lock
+$(VENV)/torch.stamp: $(VENV)/core.stamp .ci/torch.lock $(call AGAIN,torch)
 	@echo "adding torch to $(VENV)"
+	$(if $(GPU),@$(VENV)/bin/python -m pip uninstall --quiet --yes torch 2>/dev/null)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r .ci/core.lock \
 	$(if $(GPU),".[torch]",-r .ci/torch.lock)
-	@touch $@
+	@echo $(BUILD) > $@
 
-$(VENV)/tensorflow.stamp: $(VENV)/core.stamp .ci/tensorflow.lock
+$(VENV)/tensorflow.stamp: $(VENV)/core.stamp .ci/tensorflow.lock $(call AGAIN,tensorflow)
 	@echo "adding tensorflow to $(VENV)"
+	$(if $(GPU),@$(VENV)/bin/python -m pip uninstall --quiet --yes tensorflow-cpu 2>/dev/null)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r .ci/core.lock \
 	$(if $(GPU),".[tensorflow-gpu]",-r .ci/tensorflow.lock)
-	@touch $@
+	@echo $(BUILD) > $@
 
 # Without it all but G.722 is there, so that where it cannot be had the rest goes on.
 $(VENV)/av.stamp: $(VENV)/core.stamp .ci/dev.lock

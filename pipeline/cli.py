@@ -122,13 +122,14 @@ def report_command(artifacts: str, recipes: str) -> None:
 @cli.command("clean")
 @where
 def clean_command(artifacts: str) -> None:
-    """Remove everything made. Costs time only."""
+    """Remove shards, decoded sound and pages: all that can be made again. Trained models stay."""
     root = Path(artifacts).resolve()
     if not root.is_dir():
         return
     with guard.lock(root):
         for name in clean.clean(root):
-            store.say(f"left alone (not made by melmill): {root / name}")
+            why = "trained models" if name == clean.RUNS else "not made by make features"
+            store.say(f"left alone ({why}): {root / name}")
 
 
 cli.add_command(doctor.command)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.disk.clean import clean, ours
+from tests import corpus
 
 KEY = "0123456789ab"
 
@@ -30,7 +31,7 @@ OURS = [
     f"pcm/00.{KEY}.pcm", "pcm/index.json", "pcm/.tmp-2-cd", "demo/demo.json", "demo/voices/a.wav",
     ".demo.part-7/voices/a.wav", "hybrid/index.json", f"hybrid/train-0010-0.{KEY}.h5",
     f"hybrid/train-0010-0.{KEY}.json", f"hybrid/noise-test-01.{KEY}.h5",
-    f"killed/valid-11-3.{KEY}.tfrecord", "runs/denoiser/1/metrics.jsonl",
+    f"killed/valid-11-3.{KEY}.tfrecord", "bench.json", "bench.png",
 ]  # fmt: skip
 
 
@@ -54,6 +55,15 @@ def test_nothing_of_anybody_elses_goes(tmp_path: Path) -> None:
     told = clean(tmp_path)
     assert left(tmp_path) == sorted([*THEIRS, "link"])
     assert told == sorted({path.split("/")[0] for path in [*THEIRS, "link"]})
+
+
+def test_trained_models_stay(tmp_path: Path) -> None:
+    """They may have cost days, and the folder says so to whoever asks what was left."""
+    put(tmp_path, "runs/denoiser/1/metrics.jsonl", f"hybrid/train-0010-0.{KEY}.h5")
+    done = corpus.run(["clean", "--artifacts", tmp_path])
+    assert done.returncode == 0
+    assert f"left alone (trained models): {tmp_path / 'runs'}" in done.stderr
+    assert left(tmp_path) == [".lock", "runs/denoiser/1/metrics.jsonl"]
 
 
 @pytest.mark.parametrize("name", ["pcm", "runs", "manifest-link", ".cache"])

@@ -1,8 +1,8 @@
-"""Removing everything made.
+"""Removing what can be made again.
 
-Reads: names in the artifacts folder. Does: tells what we made from what somebody put there, by what
-stands in it and not by its name alone: ARTIFACTS= may have been pointed at a home folder. Writes:
-removes the first, leaves the second.
+Reads: names in the artifacts folder. Does: tells what the pipeline made from what somebody put
+there, by what stands in it and not by its name alone: ARTIFACTS= may have been pointed at a home
+folder. Trained models may have cost days: they stay. Writes: removes the first, leaves the rest.
 """
 
 import re
@@ -11,7 +11,8 @@ from pathlib import Path
 
 from pipeline.disk import store
 
-FILES = {"manifest.jsonl", "rejected.csv", "splits.csv"}
+RUNS = "runs"  # trained models
+FILES = {"manifest.jsonl", "rejected.csv", "splits.csv", "bench.json", "bench.png"}
 CACHES = {"scan.json", "hashes.json", "packs.json", "last.json", "done.json", "speeds.json"}
 CACHES |= {"inside"}
 SHARD = re.compile(
@@ -26,7 +27,7 @@ HEAD = 512  # bytes of a page that hold it
 
 
 def clean(root: Path) -> list[str]:
-    """Remove what we made in `root`; returns the names of what is not ours. Hold the lock."""
+    """Remove what the pipeline made in `root`; the names of what was left. Hold the lock."""
     left = []
     for path in sorted(root.iterdir()):
         if not ours(path):
@@ -39,7 +40,7 @@ def clean(root: Path) -> list[str]:
 
 
 def ours(path: Path) -> bool:
-    """Whether something in the artifacts folder was made by us."""
+    """Whether something in the artifacts folder was made by us, and can be made again."""
     if path.is_symlink() or not path.is_dir():
         return path.name in FILES or path.name.startswith(store.TEMP)
     names = {inner.name for inner in path.iterdir() if not inner.name.startswith(store.TEMP)}
@@ -52,7 +53,7 @@ def ours(path: Path) -> bool:
         return all(p.name.startswith(store.TEMP) or _page(p) for p in path.iterdir())
     if path.name == "demo" or path.name.startswith(".demo."):
         return path.name != "demo" or "demo.json" in names
-    return path.name == "runs" or all(SHARD.fullmatch(name) for name in names)
+    return path.name != RUNS and all(SHARD.fullmatch(name) for name in names)
 
 
 def _page(path: Path) -> bool:

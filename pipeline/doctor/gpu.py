@@ -59,15 +59,15 @@ def _said(*command: str, limit: float) -> str:
 
 def _framework(name: str) -> Finding:
     told = f"GPU {SHORT[name]}"
-    stamp = f"rm -f .venv/{name}.stamp && make {name} GPU=1"
+    take = f"make {name} GPU=1"
     if importlib.util.find_spec(name) is None:
-        return Finding(NOTE, told, "not installed", f"make {name} GPU=1 takes its build for a GPU")
+        return Finding(NOTE, told, "not installed", f"{take} takes its build for a GPU")
     if not for_gpu(name):
-        return Finding(NOTE, told, "the build for cores is installed", stamp)
+        return Finding(NOTE, told, "the build for cores is installed", f"{take} changes it")
     seen = _said(sys.executable, "-c", ASK[name], limit=STARTS).strip().rpartition("\n")[2]
     if seen.isdigit() and int(seen):
         return Finding(OK, told, f"its build for a GPU is installed and sees {seen}")
-    do = f"the driver may be older than the build wants: mend it, or {stamp}"
+    do = f"the driver may be older than the build wants: mend it, or make distclean, then {take}"
     return Finding(NOTE, told, "its build for a GPU is installed and sees none", do)
 
 
