@@ -43,7 +43,8 @@ help: ## this list
 	@echo "  of diarizers: PROFILE=original|optimized|ultra-fast HEAD= INIT=run TEACHER=run AUGMENT=no PROCESSES= SPEAKERS="
 	@echo "  of a run:    RUN=name CHECKPOINT=step ON=recipe LIMIT= DNSMOS=no IN=recording OUT=cleaned TOP=3 JSON=yes"
 
-features: shards ## everything: from a folder of audio (or the demo corpus) to sealed shards
+features: $(VENV)/core.stamp ## everything: from a folder of audio (or the demo corpus) to sealed shards
+	@$(STAGE) features
 
 doctor: $(VENV)/core.stamp ## check machine, environment and folders, and say what to do
 	@$(STAGE) doctor

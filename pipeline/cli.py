@@ -22,6 +22,8 @@ from pipeline.reports import pages
 from pipeline.request import named, options, recipe, request, where
 from pipeline.summary import counted
 
+DATA = ("data", "layout", "role", "splits", "max_rejected")  # said of one folder, true of no other
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
@@ -51,17 +53,16 @@ def shards_command(**given: Any) -> None:
 
 @cli.command("features")
 @options
-@click.option("--as-before", is_flag=True, help="What is not said is as it was the last time.")
+@click.option("--as-before", is_flag=True, help="What is not said of the same data is as it was.")
 @click.pass_context
 def features_command(ctx: click.Context, as_before: bool, **given: Any) -> None:
     """All stages in one go: scan, decode, shards."""
     asked = request(**given)
     last = stages.last(asked.artifacts) if as_before else None
-    if last is not None:
-        unsaid = ("data", "layout", "role", "splits", "max_rejected")
-        default = click.core.ParameterSource.DEFAULT
-        same = {n: getattr(last, n) for n in unsaid if ctx.get_parameter_source(n) is default}
-        asked = dataclasses.replace(asked, **same)
+    default = click.core.ParameterSource.DEFAULT
+    unsaid = [name for name in DATA if ctx.get_parameter_source(name) is default]
+    if last is not None and ("data" in unsaid or asked.data == last.data):
+        asked = dataclasses.replace(asked, **{name: getattr(last, name) for name in unsaid})
     stages.features(asked)
 
 

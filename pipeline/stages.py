@@ -50,7 +50,7 @@ def scan_alone(asked: Request) -> None:
 
 def decode_alone(asked: Request) -> None:
     with guard.lock(asked.artifacts):
-        _decode(asked, scan.read(asked.artifacts, asked.root()))
+        _decode(asked, _scanned(asked))
 
 
 def shards_alone(asked: Request) -> None:
@@ -82,6 +82,14 @@ def _scan(asked: Request) -> scan.Manifest:
     return manifest
 
 
+def _scanned(asked: Request) -> scan.Manifest:
+    """What the scan before found, which must have been of the same folder."""
+    before, root = last(asked.artifacts), asked.root()
+    if before is not None and before.root() != root:
+        raise UsageError(f"the last scan was of {before.root()}, not of {root}", do="scan it first")
+    return scan.read(asked.artifacts, root)
+
+
 def _remember(asked: Request) -> None:
     """For `resume`."""
     kept = dataclasses.asdict(asked) | {"artifacts": ""}
@@ -107,9 +115,8 @@ def _decode(asked: Request, manifest: scan.Manifest) -> corpus.Corpus:
 
 
 def _decode_quietly(asked: Request) -> corpus.Corpus:
-    root = asked.root()
-    manifest = scan.read(asked.artifacts, root)
-    decoded = decode.decode(manifest, root, asked.artifacts, asked.jobs)
+    manifest = _scanned(asked)
+    decoded = decode.decode(manifest, asked.root(), asked.artifacts, asked.jobs)
     found = corpus.gather(manifest, decoded, asked.artifacts, asked.splits)
     corpus.check_rejected(found, asked.max_rejected)
     return found

@@ -198,6 +198,21 @@ def test_stage_by_stage_is_the_same(made: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("stage", ["decode", "shards"])
+def test_a_stage_goes_on_with_the_folder_that_was_scanned(
+    made: Path, tmp_path: Path, stage: str
+) -> None:
+    """Not with another one's list of files."""
+    shutil.copytree(made / "artifacts", tmp_path / "a")
+    (tmp_path / "other").mkdir()
+    told = ["--data", tmp_path / "other", "--artifacts", tmp_path / "a"]
+    done = CliRunner().invoke(cli.cli, [stage, *map(str, told)])
+    assert isinstance(done.exception, UsageError)
+    assert f"the last scan was of {made}/data, not of {tmp_path}/other" in str(done.exception)
+    assert corpus.tree_hash(tmp_path / "a") == corpus.tree_hash(made / "artifacts")
+
+
+@pytest.mark.usefixtures("here")
 def test_resume_does_what_was_asked_last(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,6 +247,9 @@ def test_as_before_keeps_what_is_not_said(
     kept = json.loads((tmp_path / "a" / ".cache" / "last.json").read_bytes())
     assert (kept["splits"], kept["layout"]) == (str(splits), "csv")
     assert kept["recipes"] == [str(made / "recipes" / "tiny-classes.toml")]
+    run("features", "--as-before", *told, "--data", made / "data")  # the same folder, said again
+    kept = json.loads((tmp_path / "a" / ".cache" / "last.json").read_bytes())
+    assert (kept["splits"], kept["layout"]) == (str(splits), "csv")
 
 
 LAST = {
@@ -263,6 +281,8 @@ def test_as_before_takes_what_is_said(
     run("features", "--as-before", "--artifacts", tmp_path, "--recipe", "musicnn", "--jobs", 1,
         *said)  # fmt: skip
     unsaid = {name: LAST[name] for name in ("data", "layout", "role", "splits", "max_rejected")}
+    if option == "data":  # what was said of one folder is not true of another
+        unsaid = {"layout": "auto", "role": "", "splits": "", "max_rejected": 5.0}
     if value or way == "option":  # make exports a variable that is not said as an empty one
         unsaid[option] = taken
     assert {name: getattr(seen[0], name) for name in unsaid} == unsaid
@@ -425,7 +445,7 @@ def test_clean_leaves_what_is_not_ours_and_says_so(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("x")
     found, text, err = code("clean", "--artifacts", tmp_path)
     assert (found, text) == (0, "")
-    assert err == f"left alone (not made by melmill): {tmp_path}/mine.txt\n"
+    assert err == f"left alone (not made by make features): {tmp_path}/mine.txt\n"
     assert sorted(os.listdir(tmp_path)) == [".lock", "mine.txt"]
     assert code("clean", "--artifacts", tmp_path / "none")[0] == 0
 
