@@ -34,14 +34,15 @@ $(if $(strip $(UNKNOWN)),$(error no such variable: $(strip $(UNKNOWN)). Known ar
 $(sort $(ASKED) VENV PYTHON GPU); set others before make))
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' Makefile
 	@echo "  of data:     DATA=folder RECIPE=name|file.toml LAYOUT= ROLE= SPLITS= JOBS= MAX_RAM= MAX_REJECTED= ARTIFACTS="
-	@echo "  of training: RECIPE= PROFILE=demo|best|classic EPOCHS= BUDGET=8h SEED= RUN=name"
+	@echo "  of training: RECIPE= PROFILE=demo EPOCHS= BUDGET=8h SEED= RUN=name; all but diarizers: PROFILE=best|classic"
 	@echo "  of denoisers: PROFILE=small ARCH= INIT=run PROCESSES="
 	@echo "  of classifiers: BACKBONE= WEIGHTS=file TEACHER=run FOLDS=5 AUGMENT=no"
 	@echo "  of hybrids: NET= FOLDS=5 AUGMENT=no ABLATION=no MAX_RAM=15GB   of taggers: NET= INIT=run AUGMENT=no"
 	@echo "  of diarizers: PROFILE=original|optimized|ultra-fast HEAD= INIT=run TEACHER=run AUGMENT=no PROCESSES= SPEAKERS="
 	@echo "  of a run:    RUN=name CHECKPOINT=step ON=recipe LIMIT= DNSMOS=no IN=recording OUT=cleaned TOP=3 JSON=yes"
+	@echo "  of the environment: GPU=1 PYTHON=python3.11 VENV=.venv"
 
 features: $(VENV)/core.stamp ## everything: from a folder of audio (or the demo corpus) to sealed shards
 	@$(STAGE) features
