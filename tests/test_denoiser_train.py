@@ -4,7 +4,8 @@ Reads small shards. Writes runs in pytest's folders.
 """
 
 import shutil
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ torch = pytest.importorskip("torch")
 from tests import here, trainings  # noqa: E402
 from tests.denoising import HIGH, LOW  # noqa: E402
 from tests.here import fresh  # noqa: E402
+from training.data import torch_data  # noqa: E402
 from training.data.index import DataError, Index, load_index, load_indexes  # noqa: E402
 from training.data.mixing import Online  # noqa: E402
 from training.data.torch_data import count, pairs  # noqa: E402
@@ -197,7 +199,7 @@ def test_silence_is_left_out_of_the_gain(artifacts: Path) -> None:
 
 
 @pytest.mark.parametrize("most", [1, 7, 10, 38, 1000])
-def test_no_more_than_so_many_mixtures_evenly_taken(
+def test_no_more_than_so_many_mixtures_each_once_and_in_order(
     artifacts: Path, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
     monkeypatch.setattr(script, "VALID", most)
@@ -205,12 +207,39 @@ def test_no_more_than_so_many_mixtures_evenly_taken(
     index = load_index(artifacts / LOW)
     assert count(index, "valid") == 38
     batches = Validation([index], 8000, make_loss("mse", 8000)).batches
-    held = np.concatenate([noisy for noisy, _ in batches])
-    assert max(len(noisy) for noisy, _ in batches) <= 4
-    assert min(38, most) / 2 <= len(held) <= most
+    assert {len(noisy) for noisy, _ in batches[:-1]} <= {4}
+    held, also = (np.concatenate(waves) for waves in zip(*batches, strict=True))
     noisy, clean = everything(index)
-    assert held.tobytes() == noisy[:: -(-38 // most)].tobytes()
-    assert np.concatenate([c for _, c in batches]).tobytes() == clean[:: -(-38 // most)].tobytes()
+    places = [[wave.tobytes() for wave in noisy].index(wave.tobytes()) for wave in held]
+    assert len(places) == min(38, most)
+    assert places == sorted(set(places))
+    assert also.tobytes() == clean[places].tobytes()
+
+
+@pytest.mark.parametrize("windows", [60, 300, 900])
+def test_of_a_larger_corpus_all_levels_are_heard_and_no_more_is_read_at_once(
+    artifacts: Path, monkeypatch: pytest.MonkeyPatch, windows: int
+) -> None:
+    """Mixtures lie window by window, a row for each level: every fifth would be of one level."""
+    levels = 5
+    read: list[int] = []
+
+    def stored(index: Index, split: str, batch: int) -> Iterator[dict[str, np.ndarray]]:
+        read.append(batch)
+        level = np.arange(windows * levels) % levels
+        for at in range(0, len(level), batch):
+            waves = np.tile(level[at : at + batch, None].astype(np.float32), 4)
+            yield {"noisy": waves, "clean": waves, "source": np.zeros(len(waves), "S4")}
+
+    monkeypatch.setattr(torch_data, "pairs", stored)
+    monkeypatch.setattr(torch_data, "count", lambda index, split: windows * levels)
+    index = load_index(artifacts / LOW)
+    batches = Validation([index], 8000, make_loss("mse", 8000)).batches
+    assert read == [25]
+    assert [len(noisy) for noisy, _ in batches] == [25] * 12
+    heard = Counter(level for noisy, _ in batches for level in noisy[:, 0].tolist())
+    assert set(heard) == set(range(levels))
+    assert min(heard.values()) > 40  # 60 of each, with a deviation of 7
 
 
 def test_several_recipes_share_that_and_are_heard_at_one_rate(

@@ -163,6 +163,14 @@ class Batches:
         return np.random.Generator(np.random.Philox(key)).permutation(size)
 
 
+def drawn(count: int, most: int) -> np.ndarray:
+    """Which of `count` examples are taken where `most` are enough: without favour, as a step from
+    one to the next would meet the same levels again and again; the same ones every time."""
+    wanted = np.zeros(count, bool)
+    wanted[np.random.Generator(np.random.Philox(0)).permutation(count)[:most]] = True
+    return wanted
+
+
 class _End:
     """Marks the end of an epoch, or carries what went wrong in the thread."""
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from training.data.batches import Batches, Share
+from training.data.batches import Batches, Share, drawn
 from training.data.index import DataError, Index
 from training.data.mixing import Loudness, Online, cut, mixed, resampled
 from training.data.noises import Noises
@@ -202,6 +202,19 @@ def pairs(index: Index, split: str, batch: int = 32) -> Iterator[Arrays]:
             rows = []
     if rows:
         yield _stacked(rows)
+
+
+def some_pairs(index: Index, split: str, most: int, batch: int = 32) -> Iterator[Arrays]:
+    """`most` of `pairs`, drawn without favour, in the index's order; 0 takes all. So many are read
+    at once as `batch` says, however many there are."""
+    total = count(index, split)
+    wanted = drawn(total, most or total)
+    at = 0
+    for arrays in pairs(index, split, batch):
+        here = wanted[at : at + len(arrays["source"])]
+        at += len(here)
+        if here.any():
+            yield {name: array[here] for name, array in arrays.items()}
 
 
 def count(index: Index, split: str) -> int:

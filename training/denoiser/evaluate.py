@@ -16,7 +16,7 @@ from tqdm import tqdm
 from training.data.batches import Batches
 from training.data.index import DataError, Index
 from training.data.shards import Arrays
-from training.data.torch_data import count, pairs
+from training.data.torch_data import count, some_pairs
 from training.denoiser import dnsmos as dns
 from training.denoiser import metrics
 from training.denoiser.metrics import Wave
@@ -123,20 +123,10 @@ def _scores(perceptual: bool, dnsmos: bool) -> dict[str, Score]:
 
 
 def _mixtures(index: Index, split: str, limit: int) -> Iterator[Arrays]:
-    """The split's mixtures in the index's order with their groups, or `limit` of them, drawn
-    without favour."""
-    total = count(index, split)
-    order = np.random.Generator(np.random.Philox(0)).permutation(total)
-    wanted = np.zeros(total, bool)
-    wanted[order[: limit or total]] = True
+    """The split's mixtures with their groups, or `limit` of them."""
     groups = _groups(index, split)
-    at = 0
-    for arrays in pairs(index, split, BATCH):
-        here = wanted[at : at + len(arrays["source"])]
-        at += len(here)
-        if here.any():
-            part = {name: array[here] for name, array in arrays.items()}
-            yield {**part, "group": np.array([groups[source] for source in part["source"]])}
+    for batch in some_pairs(index, split, limit, BATCH):
+        yield {**batch, "group": np.array([groups[source] for source in batch["source"]])}
 
 
 def _groups(index: Index, split: str) -> dict[bytes, int]:

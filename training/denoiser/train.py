@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from training.data.batches import Share
 from training.data.index import DataError, Index, load_indexes
-from training.data.torch_data import Mixtures, count, pairs
+from training.data.torch_data import Mixtures, some_pairs
 from training.denoiser.loss import make_loss
 from training.denoiser.metrics import si_sdr_gain
 from training.denoiser.net import Denoiser, encoder_parameters, make_net
@@ -187,7 +187,7 @@ def _ratio(wave: Tensor, clean: Tensor) -> Tensor:
 
 
 class Validation:
-    """Up to VALID mixtures of the validation splits, held in memory, evenly taken."""
+    """Up to VALID mixtures of the validation splits, held in memory, drawn without favour."""
 
     def __init__(self, indexes: Sequence[Index], rate: int, loss: nn.Module) -> None:
         self.loss = loss
@@ -210,12 +210,12 @@ class Validation:
 
 def _held(index: Index, rate: int, most: int) -> list[tuple[np.ndarray, np.ndarray]]:
     own = int(index.recipe["audio"]["rate"])
-    every = max(1, -(-count(index, "valid") // most))
-    kept: list[tuple[np.ndarray, np.ndarray]] = []
-    for batch in pairs(index, "valid", HEARD * every):
-        noisy, clean = (at_rate(batch[name][::every], own, rate) for name in ("noisy", "clean"))
-        kept.append((noisy, clean))
-    if not kept:
+    names = ("noisy", "clean")
+    kept: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    for batch in some_pairs(index, "valid", most, HEARD):
+        for name in names:
+            kept[name].append(at_rate(batch[name], own, rate))
+    if not kept["noisy"]:
         raise DataError(
             "nothing to validate with",
             index.folder,
@@ -223,4 +223,5 @@ def _held(index: Index, rate: int, most: int) -> list[tuple[np.ndarray, np.ndarr
             0,
             "add recordings of more speakers",
         )
-    return kept
+    noisy, clean = (np.concatenate(kept[name]) for name in names)
+    return [(noisy[at : at + HEARD], clean[at : at + HEARD]) for at in range(0, len(noisy), HEARD)]
