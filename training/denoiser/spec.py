@@ -16,6 +16,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.jit import is_scripting  # type: ignore[attr-defined]
 from torch.nn import functional as F  # noqa: N812  (its usual name)
 
 TINY = 1e-8  # power added under the logarithm: a full-scale sine has about 1e4, 16 bits' noise 1e-7
@@ -38,6 +39,17 @@ def dft_bases(size: int) -> tuple[Tensor, Tensor]:
     weight[0] = weight[-1] = 1.0 / size  # these two bins have no mirror image
     synthesis = (torch.cat([angle.cos() * weight, -angle.sin() * weight], 1) * window).T
     return analysis.float().contiguous(), synthesis.float().contiguous()
+
+
+def exact(x: Tensor, basis: Tensor) -> Tensor:
+    """x @ basis in float32, whatever the precision around it: a loud bin's rounding in 8 bits would
+    drown quiet ones, and its power is too much for float16."""
+    if is_scripting():  # TorchScript has no autocast to leave
+        found = torch.matmul(x, basis)
+    else:
+        with torch.autocast(x.device.type, enabled=False):
+            found = torch.matmul(x, basis)
+    return found
 
 
 class SpecNet(nn.Module):
@@ -79,11 +91,11 @@ class SpecNet(nn.Module):
         batch = block.shape[0]
         hops = torch.cat([past, block], 1).reshape(batch, -1, self.hop)
         frames = torch.cat([hops[:, :-1], hops[:, 1:]], 2)
-        real, imag = torch.matmul(frames, self.analysis).chunk(2, 2)
+        real, imag = exact(frames, self.analysis).chunk(2, 2)
         gain, hidden = self.gain(real, imag, hidden)
         a, b = gain.float().chunk(2, 2)
         spectrum = torch.cat([real * a - imag * b, real * b + imag * a], 2)
-        frames = torch.matmul(spectrum, self.synthesis)
+        frames = exact(spectrum, self.synthesis)
         tails = torch.cat([tail[:, None], frames[:, :, self.hop :]], 1)
         out = (frames[:, :, : self.hop] + tails[:, :-1]).reshape(batch, -1)
         return out, (hops[:, -1], tails[:, -1], hidden)
