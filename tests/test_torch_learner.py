@@ -1,5 +1,6 @@
-"""What a torch learner knows goes through a checkpoint and back."""
+"""What a torch learner knows goes through a checkpoint and back; the precision it takes."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ pytest.importorskip("torch")
 import torch
 
 from training.engine.checkpoint import pack, unpack
-from training.engine.torch_learner import arrays, tensors
+from training.engine.settings import Settings
+from training.engine.torch_learner import Learner, arrays, tensors
+from training.engine.torch_ranks import Ranks
 
 
 def kept(state: Any) -> Any:
@@ -45,3 +48,25 @@ def test_numbers_of_no_array_come_back_as_they_are() -> None:
     assert again["groups"] == held["groups"]
     assert again["none"].shape == ()
     assert again["none"].dtype == torch.int64
+
+
+@pytest.mark.parametrize(
+    ("device", "major", "dtype"),
+    [("cuda", 7, torch.float16), ("cuda", 8, torch.bfloat16), ("cpu", 8, torch.float32)],
+)
+def test_the_precision_is_one_that_the_device_computes_in(
+    monkeypatch: pytest.MonkeyPatch, device: str, major: int, dtype: torch.dtype
+) -> None:
+    """A T4 or V100 (7) has tensors of bfloat16, but no arithmetic for them."""
+    card = SimpleNamespace(major=major)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: card)
+    monkeypatch.setattr(torch.cuda, "_check_bf16_tensor_supported", lambda device: True)
+    net = torch.nn.Linear(1, 1)
+    learner = Learner(
+        net, torch.optim.Adam(net.parameters()), lambda net, batch: net(batch["x"]).sum(),
+        Settings(precision="auto"), Ranks(device=torch.device(device)),
+    )  # fmt: skip
+    assert learner.dtype is dtype
+    assert learner.scaler.is_enabled() == (dtype is torch.float16)

@@ -189,5 +189,6 @@ def average(kept: nn.Module, new: nn.Module, decay: float) -> None:
 
 def _dtype(precision: str, device: torch.device) -> torch.dtype:
     if precision == "auto" and device.type == "cuda":
-        precision = "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+        capable = torch.cuda.is_bf16_supported(including_emulation=False)
+        precision = "bf16" if capable else "fp16"
     return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
