@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+import torch
 import torch.distributed as dist
 from torch import nn
 
@@ -36,3 +37,15 @@ def test_an_error_holds_no_net_when_the_group_goes(monkeypatch: pytest.MonkeyPat
     with pytest.raises(RuntimeError, match="told"), joined("cpu"):
         train()
     assert gone == [True]
+
+
+def test_a_gpu_convolves_in_the_same_order_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "set_device", asked.append)
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)  # and so again afterwards
+    with joined("cpu"):
+        assert not torch.backends.cudnn.deterministic
+    with joined("cuda:0") as ranks:
+        assert asked == [ranks.device]
+        assert torch.backends.cudnn.deterministic
+        assert not torch.backends.cudnn.benchmark  # which would choose by the clock
