@@ -1,16 +1,13 @@
 """How good a denoiser is, and what it costs.
 
-Reads and writes nothing. Does: SI-SDR and segmental SNR in float64, PESQ and ESTOI by their
-packages, a bootstrap interval, parameters, multiplications and speed.
+Reads and writes nothing. Does: SI-SDR in float64, PESQ and ESTOI by their packages, parameters
+and multiplications.
 
 Waves are (..., samples) float; the score has the shape (...). A score that cannot be told (no
 speech, too short) is nan, never a made-up number.
 """
 
-import statistics
-import time
 import warnings
-from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -37,29 +34,12 @@ def si_sdr(estimate: Wave, clean: Wave) -> np.ndarray:
     factor = (estimate * clean).sum(-1) / np.where(silent, 1.0, energy)
     target = factor[..., None] * clean
     signal, error = (target * target).sum(-1), ((estimate - target) ** 2).sum(-1)
-    return np.where(silent, np.nan, _decibels(signal, error, CEILING))
+    return np.where(silent, np.nan, _decibels(signal, error))
 
 
 def si_sdr_gain(estimate: Wave, noisy: Wave, clean: Wave) -> np.ndarray:
     """dB that the estimate lies above the input."""
     return si_sdr(estimate, clean) - si_sdr(noisy, clean)
-
-
-def segmental_snr(estimate: Wave, clean: Wave, rate: int) -> np.ndarray:
-    """Mean over 30 ms frames of the SNR within -10 to 35 dB (Hansen and Pellom 1998); frames
-    50 dB below the loudest are left out; nan where there is none."""
-    length = round(0.030 * rate)
-    frames = clean.shape[-1] // length
-    if frames == 0:
-        return np.full(clean.shape[:-1], np.nan)
-    shape = (*clean.shape[:-1], frames, length)
-    a, b = (np.float64(w[..., : frames * length]).reshape(shape) for w in (estimate, clean))
-    signal, error = (b * b).sum(-1), ((a - b) ** 2).sum(-1)
-    active = (signal > 1e-5 * signal.max(-1, keepdims=True)) & (signal > EDGE)
-    scores = np.clip(_decibels(signal, error, CEILING), -10, 35)
-    count = active.sum(-1)
-    total = np.where(active, scores, 0).sum(-1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def missing() -> list[str]:
@@ -96,18 +76,6 @@ def estoi(estimate: Wave, clean: Wave, rate: int) -> float:
     return float(score) if np.any(clean) else float("nan")
 
 
-def interval(scores: Wave, seed: int = 0, draws: int = 2000) -> tuple[float, float, float]:
-    """Mean and its 95 % bootstrap interval over files, leaving nan out."""
-    scores = np.asarray(scores, np.float64).ravel()
-    scores = scores[~np.isnan(scores)]
-    if not len(scores):
-        return float("nan"), float("nan"), float("nan")
-    random = np.random.Generator(np.random.Philox(seed))
-    means = [scores[random.integers(0, len(scores), len(scores))].mean() for _ in range(draws)]
-    low, high = np.quantile(means, (0.025, 0.975))
-    return float(scores.mean()), float(low), float(high)
-
-
 def parameters(net: nn.Module) -> int:
     """Numbers that training sets."""
     return sum(p.numel() for p in net.parameters() if p.requires_grad)
@@ -115,43 +83,11 @@ def parameters(net: nn.Module) -> int:
 
 def macs_per_second(net: nn.Module, rate: int, seconds: float = 4.0) -> float:
     """Multiply-adds in matrix products, convolutions and recurrences per second of sound."""
-    wave = torch.zeros(1, round(rate * seconds))
-    with _evaluating(net), FlopCounterMode(display=False) as counter:
-        net(wave)
+    wave, before = torch.zeros(1, round(rate * seconds)), net.training
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        net.eval()(wave)
+    net.train(before)
     return counter.get_total_flops() / 2 / seconds
-
-
-def real_time_factor(net: nn.Module, rate: int, seconds: float = 10.0, runs: int = 3) -> float:
-    """Seconds that one core works on one second of sound: the median of a few runs."""
-    wave = torch.randn(1, round(rate * seconds), generator=torch.Generator().manual_seed(0)) * 0.1
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with _evaluating(net):
-            return statistics.median(_seconds(lambda: net(wave)) for _ in range(runs)) / seconds
-    finally:
-        torch.set_num_threads(threads)
-
-
-class _evaluating:  # noqa: N801  (used as a word)
-    """No gradients, no dropout; the mode is as before afterwards."""
-
-    def __init__(self, net: nn.Module) -> None:
-        self.net, self.was, self.quiet = net, net.training, torch.no_grad()
-
-    def __enter__(self) -> None:
-        self.net.eval()
-        self.quiet.__enter__()
-
-    def __exit__(self, *error: Any) -> None:
-        self.quiet.__exit__(*error)
-        self.net.train(self.was)
-
-
-def _seconds(work: Callable[[], Any]) -> float:
-    begin = time.process_time()  # of this process alone, so that a busy machine tells the same
-    work()
-    return time.process_time() - begin
 
 
 def _centred(wave: Wave) -> np.ndarray:
@@ -159,9 +95,9 @@ def _centred(wave: Wave) -> np.ndarray:
     return wave - wave.mean(-1, keepdims=True)
 
 
-def _decibels(signal: np.ndarray, error: np.ndarray, ceiling: float) -> np.ndarray:
-    """10 log10 of the ratio within +-ceiling; no signal at all is the worst there is."""
-    floor = 10 ** (-ceiling / 10)
+def _decibels(signal: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """10 log10 of the ratio within +-CEILING; no signal at all is the worst there is."""
+    floor = 10 ** (-CEILING / 10)
     bounded = np.maximum(error, signal * floor)
     bounded = np.where(bounded > 0, bounded, 1.0)
     return 10 * np.log10(np.maximum(signal / bounded, floor))
