@@ -200,7 +200,7 @@ def test_who_knows_the_truth_has_no_errors_and_silence_misses_all(artifacts: Pat
 
 
 @pytest.mark.parametrize("most", [1, 4, 8, 100])
-def test_no_more_than_so_many_sequences_evenly_of_all_recipes(
+def test_no_more_than_so_many_sequences_of_all_recipes(
     artifacts: Path, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
     monkeypatch.setattr("training.diarizer.validation.VALID", most)
@@ -215,6 +215,20 @@ def test_no_more_than_so_many_sequences_evenly_of_all_recipes(
     once = replace(TINY, once=True)
     few = Validation(indexes[1:], once, Orders("powerset", TINY.sets))
     assert sum(len(batch["frames"]) for batch in few.batches) == 1
+
+
+@pytest.mark.parametrize("recordings", [24, 48, 480])
+def test_of_recordings_of_two_windows_the_second_are_heard_too(
+    artifacts: Path, monkeypatch: pytest.MonkeyPatch, recordings: int
+) -> None:
+    """Every second, fourth or twentieth window would be a first one."""
+    told = "training.diarizer.validation"
+    monkeypatch.setattr(f"{told}.rows", lambda *of, **which: list(range(2 * recordings)))
+    monkeypatch.setattr(f"{told}.read", lambda row, longest: {"frames": np.int64(row % 2)})
+    one = Validation([load_index(artifacts / TALKS)], TINY, Orders("powerset", TINY.sets))
+    second = np.concatenate([batch["frames"] for batch in one.batches])
+    assert len(second) == 48
+    assert 12 <= second.sum() <= 36  # 24, with a deviation of 3.5
 
 
 # ---- another run to start from -----------------------------------------------------------------

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from torch import nn
 
+from training.data.batches import drawn
 from training.data.index import DataError, Index
 from training.diarizer.loss import Orders, speaking
 from training.diarizer.net import recorded
@@ -24,7 +25,7 @@ VALID = 48  # sequences that an epoch is judged by, over all recipes; 46 MB of a
 
 
 class Validation:
-    """Up to VALID sequences of the validation splits, held in memory, evenly taken."""
+    """Up to VALID sequences of the validation splits, held in memory, drawn without favour."""
 
     def __init__(self, indexes: Sequence[Index], profile: Profile, orders: Orders) -> None:
         self.orders, self.profile = orders, profile
@@ -32,8 +33,8 @@ class Validation:
         self.batches = []
         for index in indexes:
             every = rows(index, "valid", first=profile.once, given=True)
-            kept = every[:: max(1, -(-len(every) * len(indexes) // VALID))]
-            examples = [read(row, longest) for row in kept]
+            kept = np.flatnonzero(drawn(len(every), max(1, VALID // len(indexes))))
+            examples = [read(every[place], longest) for place in kept]
             parts = [examples[at : at + HEARD] for at in range(0, len(examples), HEARD)]
             self.batches += [stacked(part) for part in parts]
         if not self.batches:
