@@ -250,6 +250,9 @@ def test_several_recipes_share_that_and_are_heard_at_one_rate(
     batches = Validation(indexes, 8000, make_loss("mse", 8000)).batches
     assert [len(noisy) for noisy, _ in batches] == [10, 10]
     assert {wave.shape[1] for pair in batches for wave in pair} == {4096}
+    monkeypatch.setattr(script, "VALID", 1)
+    few = Validation(indexes, 8000, make_loss("mse", 8000)).batches
+    assert [len(noisy) for noisy, _ in few] == [1, 1]
 
 
 # ------------------------------------------------------------------ what a step reports

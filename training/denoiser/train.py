@@ -191,9 +191,8 @@ class Validation:
 
     def __init__(self, indexes: Sequence[Index], rate: int, loss: nn.Module) -> None:
         self.loss = loss
-        self.batches = [
-            batch for index in indexes for batch in _held(index, rate, VALID // len(indexes))
-        ]
+        each = max(1, VALID // len(indexes))
+        self.batches = [batch for index in indexes for batch in _held(index, rate, each)]
 
     def __call__(self, net: nn.Module) -> dict[str, float]:
         device = next(net.parameters()).device
