@@ -27,6 +27,8 @@ FORMATS = {
     "opus": ("OGG", "OPUS"),
 }
 Entry = tuple[str, bytes, str | None]
+ID3 = b"ID3\x04\x00\x00\x00\x00\x01\x00" + bytes(128)
+LIST = b"LIST\x04\x00\x00\x00INFO"
 
 
 def tone(seed: int, frames: int = RATE) -> np.ndarray:
@@ -127,11 +129,18 @@ def _headers() -> Iterator[Entry]:
     chunk = b"junk\x00\x00\x00\x00"
     yield "bad/nothing.wav", b"", "empty"
     yield "bad/header_only.wav", wav(b""), "empty"
-    yield "bad/header_then_list.wav", wav(b"", after=b"LIST\x04\x00\x00\x00INFO"), "empty"
+    yield "bad/header_then_list.wav", wav(b"", after=LIST), "empty"
     yield "bad/declares_zero.wav", wav(data, size=0), "bad_header"
     yield "bad/declares_zero_riff_zero.wav", wav(data, size=0, riff=0), "bad_header"
     yield "bad/declares_double.wav", wav(data, size=2 * len(data)), "truncated"
     yield "bad/declares_2_gb.wav", wav(data, size=0x7F000000), "truncated"
+    yield "bad/declares_a_tenth.wav", wav(data, size=len(data) // 10), "bad_header"
+    yield "bad/declares_9_less.wav", wav(data, size=len(data) - 9, riff=0), "bad_header"
+    yield "bad/tenth_then_list.wav", wav(data, size=3200, after=LIST), "bad_header"
+    au = b".snd" + struct.pack(">5I", 24, 3200, 3, RATE, 1)
+    yield "bad/au_declares_a_tenth.au", au + data, "bad_header"
+    yield "bad/nist_declares_a_tenth.sph", _nist(data, RATE // 10), "bad_header"
+    yield "bad/a_page_of_zeros.wav", wav(data, after=bytes(5000)), "bad_header"
     yield "bad/no_format.wav", b"RIFF\xff\x00\x00\x00WAVEdata\x10\x00\x00\x00" + data, "bad_header"
     yield "bad/many_chunks.wav", wav(data, before=chunk * 9000), "bad_header"
     yield "bad/chunk_past_end.wav", wav(data, before=b"junk\xff\xff\xff\x7f"), "truncated"
@@ -236,12 +245,17 @@ def _odd_wavs() -> Iterator[Entry]:
     wide = struct.pack("<HHIH", 22, 24, 4, 1) + guid  # WAVE_FORMAT_EXTENSIBLE, PCM
     ints = np.round(tone(25) * 2**23).astype("<i4")
     three = ints.view("u1").reshape(-1, 4)[:, :3].tobytes()
-    listed = b"LIST\x04\x00\x00\x00INFO"
+    behind = b"\r\n", bytes(7), bytes(4096), b"TAG" + bytes(125), b"\0" + ID3
     yield "odd/stream_ffffffff.wav", wav(pcm(20), size=2**32 - 1, riff=2**32 - 1), None
     yield "odd/stream_7ffff000.wav", wav(pcm(21), size=0x7FFFF000, riff=0x7FFFF024), None
     yield "odd/stream_7fffffff.wav", wav(pcm(22), size=0x7FFFFFFF), None
     yield "odd/riff_size_0.wav", wav(pcm(23), riff=0), None
-    yield "odd/list_after.wav", wav(pcm(24), after=listed), None
+    yield "odd/list_after.wav", wav(pcm(24), after=LIST), None
+    for number, after in enumerate((b"\0" + LIST, LIST)):  # its padding is there, or left out
+        data = pcm(110 + number)[:15999]
+        yield f"odd/list_after_odd_{number}.wav", wav(data, bits=8, after=after), None
+    for number, after in enumerate(behind):
+        yield f"odd/filled_{number}.wav", wav(pcm(112 + number), after=after), None
     yield "odd/extensible_24.wav", wav(three, tag=0xFFFE, bits=24, extra=wide), None
     yield "odd/odd_chunk.wav", wav(pcm(26), before=b"junk\x03\x00\x00\x00abc\x00"), None
     yield "odd/far_data.wav", wav(pcm(27), before=b"junk\x00\x00\x01\x00" + bytes(65536)), None
@@ -262,19 +276,18 @@ def _odd_wavs() -> Iterator[Entry]:
 
 
 def _odd_others(folder: Path) -> Iterator[Entry]:
-    id3 = b"ID3\x04\x00\x00\x00\x00\x01\x00" + bytes(128)
     for number, suffix in enumerate(("flac", "ogg", "mp3", "aiff", "w64", "caf", "au", "opus")):
         yield f"odd/plain.{suffix}", encoded(folder, suffix, tone(40 + number)), None
     mp3 = [encoded(folder, "mp3", tone(seed)) for seed in range(50, 56)]
     yield "odd/junk_before.mp3", b"junk" * 50 + mp3[0], None
     yield "odd/zeros_before.mp3", bytes(1000) + mp3[1], None
     yield "odd/junk_after.mp3", mp3[2] + b"junk" * 500, None
-    yield "odd/tags.mp3", id3 + mp3[3] + b"TAG" + bytes(125), None
+    yield "odd/tags.mp3", ID3 + mp3[3] + b"TAG" + bytes(125), None
     yield "odd/no_length.mp3", mp3[4][288:], None  # without its first frame, the one with the count
     yield "odd/is_mp3.wav", mp3[5], None
     flac = [encoded(folder, "flac", tone(seed)) for seed in (60, 61, 62)]
     yield "odd/is_flac.wav", flac[0], None
-    yield "odd/id3.flac", id3 + flac[1], None
+    yield "odd/id3.flac", ID3 + flac[1], None
     unsized = flac[2][:21] + bytes((flac[2][21] & 0xF0, 0, 0, 0, 0)) + flac[2][26:]
     yield "odd/no_length.flac", unsized, None
     stereo = np.stack([tone(63), tone(64)], axis=1)

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import struct
 import sys
 import tracemalloc
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
-from hostile import FORMATS, encoded, silent_flac, tone, wav, write_hostile
+from hostile import FORMATS, encoded, pcm16, silent_flac, tone, wav, write_hostile
 
 from pipeline import errors
 from pipeline.audio import codecs
@@ -121,6 +122,37 @@ def test_every_wav_cut_is_seen(tmp_path: Path) -> None:
         assert code_of(path) in (
             ("empty",) if length == 44 else ("not_audio",) if length < 12 else ("truncated",)
         ), length
+
+
+CHUNKS = {
+    "wav": b"bext" + struct.pack("<I", 40),
+    "aiff": b"(c) " + struct.pack(">I", 40),
+    "caf": b"info" + struct.pack(">q", 40),
+    "w64": bytes.fromhex("bc945f92 5a52 d211 86dc 00c04f8edb8a") + struct.pack("<Q", 24 + 40),
+}
+
+
+@pytest.mark.parametrize("suffix", ["wav", "aiff", "caf", "w64", "au"])
+def test_sound_behind_the_declared_end_is_no_silent_loss(tmp_path: Path, suffix: str) -> None:
+    raw, path = encoded(tmp_path, suffix, tone(1)), tmp_path / "x"
+    path.write_bytes(raw + pcm16(2).tobytes())
+    with pytest.raises(Rejected, match="bad_header: 32000 bytes of audio declared, 32000 more"):
+        read(path)
+    if suffix in CHUNKS:
+        path.write_bytes(raw + CHUNKS[suffix] + pcm16(2).tobytes()[:40])
+        assert probe(path)
+
+
+@pytest.mark.parametrize("declared", [0x7FFFF000, 0xFFFFFFFF])
+def test_a_stream_may_not_outgrow_its_count(tmp_path: Path, declared: int) -> None:
+    path, head = tmp_path / "x.wav", wav(b"", size=declared, rate=192000)
+    path.write_bytes(head)
+    os.truncate(path, len(head) + declared)  # without a byte on the disk
+    assert probe(path)
+    with path.open("ab") as file:
+        file.write(pcm16(1).tobytes())
+    with pytest.raises(Rejected, match=f"bad_header: {declared} bytes of audio declared, 32000"):
+        probe(path)
 
 
 @pytest.mark.parametrize("suffix", ["flac", "ogg", "mp3", "opus"])

@@ -19,6 +19,8 @@ ROWS = [
     # words and numbers: how things go wrong, names of draws, buckets, code versions
     "errors rng dsp.levels dsp.bands dsp.room dsp.clusters buckets progress code demo.files "
     "real.sets doctor.finding doctor.apart formats.png reports.words",
+    # what an audio file declares against what it holds
+    "audio.sizes",
     # one idea each, on arrays, bytes or text: files on disk, typed tables, noise, mixtures
     "disk.store typed dsp.noise dsp.mix dsp.voice formats.fields layouts.groups audio.headers "
     "layouts.rttm demo.voices real.sounds doctor.libraries",

@@ -1,34 +1,21 @@
 """Reads the first bytes of an untrusted audio file and finds what its header claims.
 
 Reads: an open descriptor, with pread only. Does: names the container by its content, never by its
-suffix, and compares declared sizes with the size of the file, because decoders read cut files
+suffix, and has declared sizes compared with the size of the file, because decoders read cut files
 without a word. Writes nothing; a false claim raises `Rejected`.
 """
 
 import os
-import re
-import struct
 from dataclasses import dataclass
 
+from pipeline.audio.sizes import CHUNKED, W64_RIFF, check_au, check_chunks, check_nist
 from pipeline.errors import Rejected
 
 HEAD = 4096  # bytes; one page holds the header of nearly every file
 _SEARCH = 65536  # bytes looked through for the first MPEG frame; the longest Ogg page is 65,307
-_CHUNKS = 4096  # more chunks than this is an attack, not a recording
 
-_W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
-_W64_DATA = bytes.fromhex("64617461f3acd3118cd100c04f8edb8a")
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 
-# container: first chunk, chunk header, size counts the header, alignment, the audio's chunk,
-# bytes before the first sample inside it (AIFF-C draft 1991: offset, block size; CAF: edit count)
-_LAYOUT = {
-    "wav": (12, struct.Struct("<4sI"), 0, 2, b"data", 0),
-    "rifx": (12, struct.Struct(">4sI"), 0, 2, b"data", 0),
-    "aiff": (12, struct.Struct(">4sI"), 0, 2, b"SSND", 8),
-    "w64": (40, struct.Struct("<16sQ"), 24, 8, _W64_DATA, 0),
-    "caf": (8, struct.Struct(">4sq"), 0, 1, b"data", 4),
-}
 _PYAV = {  # offset, magic, demuxer; never one that can point to other files (playlists)
     "mov": ((4, b"ftyp"), (4, b"moov"), (4, b"mdat")),
     "matroska": ((0, b"\x1a\x45\xdf\xa3"),),
@@ -54,12 +41,12 @@ def inspect(fd: int, size: int) -> Claim:
     if not head:
         raise Rejected("empty", "0 bytes")
     family = _family(head)
-    if family in _LAYOUT:
-        _check_chunks(fd, size, head, family)
+    if family in CHUNKED:
+        check_chunks(fd, size, head, family)
     elif family == "au":
-        _check_au(size, head)
+        check_au(fd, size, head)
     elif family == "nist":
-        _check_nist(size, head)
+        check_nist(fd, size, head)
     elif family == "ogg":
         _check_ogg(fd, size, head)
     elif family == "flac" and size < 42:  # RFC 9639: marker, block header, STREAMINFO
@@ -76,7 +63,7 @@ def _family(head: bytes) -> str:
         return "rifx" if tag == b"RIFX" else "wav"
     if tag == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         return "aiff"
-    if head[:16] == _W64_RIFF:
+    if head[:16] == W64_RIFF:
         return "w64"
     simple = {b"caff": "caf", b"fLaC": "flac", b"OggS": "ogg", b".snd": "au", b"dns.": "au"}
     if tag in simple:
@@ -87,77 +74,6 @@ def _family(head: bytes) -> str:
         if any(head[at : at + len(magic)] == magic for at, magic in magics):
             return demuxer
     return ""
-
-
-def _declared(declared: int, start: int, size: int, more: bool = False) -> None:
-    """Compare a declared byte count with what the file holds from `start` on.
-
-    Streams get a count that means "to the end": 2^32-1 (ffmpeg) or 0x7FFFF000 (SoX), both also
-    rounded down to whole frames, hence the two windows.
-    """
-    held = size - start
-    if held <= 0:
-        raise Rejected("empty", "a header without audio")
-    if declared >= 0xFFFFFE00 and declared <= 0xFFFFFFFF:
-        return
-    if 0x7FFFEE00 <= declared <= 0x80000000:
-        return
-    if declared <= 0:
-        if more:
-            raise Rejected("empty", "a header that declares 0 bytes of audio")
-        # CAF's -1, "to the end", comes here too: libsndfile refuses it.
-        raise Rejected("bad_header", f"no bytes of audio declared, {held} bytes follow")
-    if declared > held:
-        raise Rejected("truncated", f"{declared} bytes of audio declared, {held} in the file")
-
-
-def _check_chunks(fd: int, size: int, head: bytes, family: str) -> None:
-    at, form, own, align, wanted, skip = _LAYOUT[family]
-    for _ in range(_CHUNKS):
-        raw = head[at : at + form.size] if at + form.size <= len(head) else b""
-        raw = raw or _read_at(fd, form.size, at, size)
-        if len(raw) < form.size:
-            raise Rejected("truncated", f"the file ends at {size} bytes, before any audio chunk")
-        name, length = form.unpack(raw)
-        body, length = at + form.size, length - own
-        if name == wanted:
-            if head[:4] == b"RF64" and length == 0xFFFFFFFF and head[12:16] == b"ds64":
-                length = struct.unpack_from("<Q", head, 28)[0]
-            rest = _read_at(fd, form.size, body + max(length, 0), size)
-            _declared(length - skip, body + skip, size, more=_is_chunk(rest, size))
-            return
-        if length < 0:
-            break
-        at = body + -(-length // align) * align
-    raise Rejected("bad_header", "its chunks do not lead to the audio")
-
-
-def _read_at(fd: int, count: int, at: int, size: int) -> bytes:
-    """Nothing beyond the end: a forged length of 64 bits is no offset that a system takes."""
-    return os.pread(fd, count, at) if at < size else b""
-
-
-def _is_chunk(raw: bytes, size: int) -> bool:
-    """A four-letter name and a length that fits: a further chunk, not samples."""
-    if len(raw) < 8 or not re.fullmatch(rb"[A-Za-z0-9_ ]{4}", raw[:4]):
-        return False
-    return min(int.from_bytes(raw[4:8], "little"), int.from_bytes(raw[4:8], "big")) < size
-
-
-def _check_au(size: int, head: bytes) -> None:
-    if len(head) < 24:
-        raise Rejected("truncated", f"an AU header needs 24 bytes, got {len(head)}")
-    start, declared = struct.unpack_from(">II" if head[:1] == b"." else "<II", head, 4)
-    _declared(declared, start, size)
-
-
-def _check_nist(size: int, head: bytes) -> None:
-    fields = {k: int(v) for k, v in re.findall(rb"(sample_\w+|channel_count) -i (\d{1,12})", head)}
-    start = re.match(rb"NIST_1A\n\s*(\d{1,6})\n", head)
-    if start is None or b"sample_count" not in fields:
-        raise Rejected("bad_header", "a NIST header without its size or sample count")
-    width = fields.get(b"sample_n_bytes", 1) * fields.get(b"channel_count", 1)
-    _declared(fields[b"sample_count"] * width, int(start[1]), size)
 
 
 def _check_ogg(fd: int, size: int, head: bytes) -> None:
