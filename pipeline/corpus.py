@@ -8,9 +8,10 @@ which can be published and given back with SPLITS=, and rejected.csv.
 import csv
 import io
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
 from pipeline import decode
 from pipeline.decode import Decoded
@@ -21,6 +22,7 @@ from pipeline.scan import Manifest, Record
 
 # Left out by choice or counted under another name: these say nothing against the data.
 HARMLESS = {"duplicate", "duplicate_audio", "unlisted", "not_regular"}
+REJECTED = "rejected.csv"
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,9 @@ class Corpus:
 
     def lists(self) -> dict[str, bytes]:
         """The files for people: who is in which split, and what was rejected and why."""
-        told = io.StringIO()
-        table = csv.writer(told, lineterminator="\n")
-        table.writerow(["path", "reason", "detail", "meaning"])
-        rows = [(r.path, r.reject, r.detail, REASONS[r.reject]) for r in self.records if r.reject]
-        table.writerows(rows)
         return {
             "splits.csv": splits.write_csv(self.split_of).encode("utf-8", "surrogateescape"),
-            "rejected.csv": told.getvalue().encode("utf-8", "backslashreplace"),
+            REJECTED: _rejections(self.records),
         }
 
     def used(self) -> list[Record]:
@@ -55,6 +52,15 @@ class Corpus:
 def group(record: Record) -> str:
     """A recording without a group is its own."""
     return record.group or record.id
+
+
+def _rejections(records: Sequence[Record]) -> bytes:
+    told = io.StringIO()
+    table = csv.writer(told, lineterminator="\n")
+    table.writerow(["path", "reason", "detail", "meaning"])
+    rows = [(r.path, r.reject, r.detail, REASONS[r.reject]) for r in records if r.reject]
+    table.writerows(rows)
+    return told.getvalue().encode("utf-8", "backslashreplace")
 
 
 def gather(manifest: Manifest, decoded: Decoded, artifacts: Path, given: str) -> Corpus:
@@ -145,3 +151,18 @@ def check_rejected(corpus: Corpus, limit: float) -> None:
             got=f"{share:.1f} %",
             do="see rejected.csv in the artifacts folder for each; MAX_REJECTED=100 goes on",
         )
+
+
+def refuse_all(records: Sequence[Record], artifacts: Path) -> NoReturn:
+    """Every file was rejected, so that there is nothing to gather: the list for people says why,
+    and so does the error, with the first file of each reason."""
+    store.write_if_changed(artifacts / REJECTED, _rejections(records))
+    first = {r.reject: r for r in reversed(records)}
+    reasons = [
+        f"{n} {code} ({ascii(first[code].path)[1:-1]}: {first[code].detail or REASONS[code]})"
+        for code, n in Counter(r.reject for r in records).most_common()
+    ]
+    raise TooManyRejected(
+        f"all {len(records)} files rejected: {', '.join(reasons)}",
+        do="see rejected.csv in the artifacts folder for each",
+    )

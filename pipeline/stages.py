@@ -75,7 +75,9 @@ def _scan(asked: Request) -> scan.Manifest:
     elapsed = time.monotonic() - began
     note(asked.artifacts, "scan", *manifest.looked, elapsed, asked.jobs)
     print(f"{scanned(manifest, root)}, in {elapsed:.1f} s")
-    if not manifest.used():
+    if manifest.records and not manifest.used():
+        corpus.refuse_all(manifest.records, asked.artifacts)
+    if not manifest.records:
         raise MelmillError(
             "no usable audio", where=root, do="give DATA=a folder with recordings in it"
         )

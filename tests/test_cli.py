@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -15,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline import cli, jobs, request, stages
-from pipeline.errors import MelmillError, UsageError
+from pipeline.errors import MelmillError, TooManyRejected, UsageError
 from pipeline.layouts import recognise as layouts
 from tests import corpus, inline
 
@@ -437,6 +438,33 @@ def test_3_too_many_rejected(tmp_path: Path) -> None:
     assert found == 3
     assert "1 of 5 files rejected (1 empty; the first is voice0-0.wav, no bytes" in err
     assert "voice0-0.wav,empty" in (tmp_path / "a" / "rejected.csv").read_text()
+
+
+@pytest.mark.usefixtures("here")
+def test_3_all_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    (tmp_path / "data").mkdir()
+    for name in ("a.m4a", "b.m4a"):
+        (tmp_path / "data" / name).write_bytes(b"\x00\x00\x00\x1cftypM4A " + name.encode())
+    (tmp_path / "data" / "c.wav").write_bytes(b"")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "rejected.csv").write_text("of an older run")
+    with pytest.raises(TooManyRejected, match="all 3 files rejected: 2 unsupported") as caught:
+        run(
+            "scan",
+            "--data",
+            tmp_path / "data",
+            "--artifacts",
+            tmp_path / "a",
+            "--max-rejected",
+            100,
+        )
+    assert "(a.m4a: mov is read by PyAV: .venv/bin/pip install av" in str(caught.value)
+    assert "1 empty (c.wav: 0 bytes). See rejected.csv" in str(caught.value)
+    listed = (tmp_path / "a" / "rejected.csv").read_text().splitlines()
+    assert [row.split(",")[:2] for row in listed[1:]] == [
+        ["a.m4a", "unsupported"], ["b.m4a", "unsupported"], ["c.wav", "empty"],
+    ]  # fmt: skip
 
 
 def test_clean_leaves_what_is_not_ours_and_says_so(tmp_path: Path) -> None:
