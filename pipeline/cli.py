@@ -6,6 +6,7 @@ everything else through the stages.
 """
 
 import dataclasses
+import errno
 import os
 import sys
 from pathlib import Path
@@ -155,4 +156,10 @@ def main() -> None:
 def _refused(err: OSError) -> MelmillError:
     """The system refused something that no stage expected: a full disk below a note, say."""
     where = Path(os.fsdecode(err.filename)) if err.filename else Path("standard output")
-    return store.write_error(where, err)
+    if not err.filename or err.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return store.write_error(where, err)
+    return MelmillError(
+        f"cannot read or write: {err.strerror}",
+        where=where,
+        do="see who may use it, or mend the disk, then run the same command again",
+    )

@@ -35,6 +35,9 @@ def walk(root: Path) -> tuple[list[Found], list[str]]:
                 status = entry.stat(follow_symlinks=False)
             except FileNotFoundError:  # gone since the line above
                 continue
+            except OSError as err:  # a folder that may be listed and not entered: whatever it is
+                audio.append((path, NEVER, f"unreadable:{err.strerror}"))
+                continue
             heard = os.path.splitext(entry.name)[1].lower() in codecs.EXTENSIONS
             if stat.S_ISDIR(status.st_mode):
                 waiting.append(path + "/")

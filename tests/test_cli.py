@@ -3,6 +3,7 @@
 Reads and writes in pytest's own folder.
 """
 
+import errno
 import json
 import os
 import re
@@ -397,6 +398,25 @@ def test_1_a_folder_without_audio(tmp_path: Path) -> None:
     assert found == 1
     assert "no usable audio" in err
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.EACCES, "x: cannot read or write: Permission denied. See who may use it"),
+        (errno.ENOSPC, "x: cannot write: No space left on device"),
+    ],
+)
+def test_1_the_system_refuses_what_no_stage_expected(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int, said: str
+) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError(number, os.strerror(number), "x")
+
+    monkeypatch.setattr(cli.cli, "main", refuse)
+    with pytest.raises(SystemExit, match="1"):
+        cli.main()
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from pipeline.disk import stamps
 from pipeline.errors import REASONS, MelmillError, UsageError
 from pipeline.layouts import recognise as layouts
 from pipeline.scan import Manifest, Record
+from pipeline.walk import walk
 from tests import inline
 
 
@@ -325,6 +326,31 @@ def test_what_the_system_refused_is_tried_again(
     assert rejects(found) == {"a.wav": "unreadable"}
     assert found.records[0].detail == "Input/output error"
     assert paths(run(data)) == ["a.wav"]  # though its stamp is the same
+
+
+def test_a_folder_that_may_be_listed_and_not_entered(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tone(data / "shut" / "a.wav")
+    tone(data / "b.wav")
+    (data / "shut" / "below").mkdir()
+    (data / "shut").chmod(0o644)
+    data.chmod(0o755)
+    monkeypatch.chdir(data)  # a name without folders, as the user below may enter none
+    root = os.geteuid() == 0
+    try:
+        if root:
+            os.seteuid(65534)
+        found, every = walk(Path())
+    finally:
+        if root:
+            os.seteuid(0)
+        (data / "shut").chmod(0o755)
+    why = "unreadable:Permission denied"
+    assert every == ["b.wav"]
+    assert [(path, problem) for path, _, problem in found] == [
+        ("b.wav", ""), ("shut/a.wav", why), ("shut/below", why),
+    ]  # fmt: skip
 
 
 def test_a_file_that_vanishes_meanwhile_is_no_crash(
