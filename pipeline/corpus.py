@@ -17,7 +17,7 @@ from pipeline import decode
 from pipeline.decode import Decoded
 from pipeline.disk import store
 from pipeline.errors import REASONS, TooManyRejected, UsageError
-from pipeline.layouts import lists, splits
+from pipeline.layouts import lists, rttm, splits
 from pipeline.scan import Manifest, Record
 
 # Left out by choice or counted under another name: these say nothing against the data.
@@ -126,6 +126,9 @@ def _outcomes(manifest: Manifest, decoded: Decoded) -> list[Record]:
         why = decoded.rejected.get(record.id)
         if not record.reject and why:
             record = replace(record, reject=why[0], detail=why[1])
+        elif not record.reject and not record.frames:  # no length was declared: it is known now
+            late = rttm.late(record.segments, _seconds(record, decoded))
+            record = replace(record, reject="bad_list_row" if late else "", detail=late)
         records.append(record)
     path_of = {r.id: r.path for r in records if not r.reject}
     twins = decode.twins(decoded, list(path_of))

@@ -184,7 +184,7 @@ def _records(found: Sequence[Found], cache: Cache, listing: layouts.Listing) -> 
         record = Record(path, **cache.table[path][1])
         if path in entries:
             record = replace(record, **vars(entries[path]))
-        if record.segment_kind == "speaker" and record.frames and not record.reject:
+        if record.frames and not record.reject:
             late = rttm.late(record.segments, record.frames / record.rate)
             record = replace(record, reject="bad_list_row" if late else "", detail=late)
         if path in refused and not record.reject:

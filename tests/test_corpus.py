@@ -48,6 +48,16 @@ def test_a_scans_own_reason_stays(tmp_path: Path) -> None:
     assert joined(tmp_path, records, a=("truncated", "")).records[0].reject == "duplicate"
 
 
+@pytest.mark.parametrize(("begins", "reject"), [(99 / 8000, ""), (0.0125, "bad_list_row")])
+def test_times_are_held_against_a_length_that_only_decoding_told(
+    tmp_path: Path, begins: float, reject: str
+) -> None:
+    told = replace(record("a"), frames=0, segments=((begins, 1.0, "x"),), segment_kind="label")
+    (found,) = joined(tmp_path, [told]).records
+    assert found.reject == reject
+    assert not reject or "begins at 0.0125 s, the recording ends at 0.0125 s" in found.detail
+
+
 def test_the_same_samples_count_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     records = [record(name, group=name) for name in ("a", "b", "c", "d")]
     monkeypatch.setattr(decode, "_same", lambda *_: True)

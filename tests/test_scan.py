@@ -84,7 +84,18 @@ def test_turns_that_begin_after_the_end_are_of_another_recording(
     (record,) = run(data).records
     assert record.reject == ("" if used else "bad_list_row")
     if not used:
-        assert record.detail == f"a turn begins at {begins:g} s, the recording ends at 0.25 s"
+        assert record.detail == f"a segment begins at {begins:g} s, the recording ends at 0.25 s"
+
+
+def test_labels_that_begin_after_the_end_are_in_another_unit(data: Path, looked: list[str]) -> None:
+    tone(data / "a.wav")  # a quarter of a second
+    tone(data / "b.wav", hz=900)
+    (data / "melmill.csv").write_text(
+        "path,label,start,end\na.wav,dog,100,200\na.wav,cat,0,0.1\nb.wav,dog,0.1,0.2\n"
+    )
+    found = run(data)
+    assert rejects(found) == {"a.wav": "bad_list_row"}
+    assert found.records[0].detail == "a segment begins at 100 s, the recording ends at 0.25 s"
 
 
 def test_hidden_files_other_files_and_resource_forks_are_passed_over(

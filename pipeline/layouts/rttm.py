@@ -83,13 +83,13 @@ class Turns:
         return tuple(sorted(set(turns.get(name, []))))
 
 
-def late(turns: Iterable[Segment], length: float) -> str:
-    """What is wrong with turns of another recording: they begin after the end of this one, of
-    `length` seconds; else ""."""
-    last = max((start for start, _, _ in turns), default=0.0)
+def late(segments: Iterable[Segment], length: float) -> str:
+    """What is wrong with times of another recording, or in another unit: they begin after the end
+    of this one, of `length` seconds; else ""."""
+    last = max((start for start, _, _ in segments), default=0.0)
     if last < length:
         return ""
-    return f"a turn begins at {last:g} s, the recording ends at {length:g} s"
+    return f"a segment begins at {last:g} s, the recording ends at {length:g} s"
 
 
 def match(audio: Iterable[str], rttms: Iterable[str], turns: Turns) -> dict[str, list[str]]:
