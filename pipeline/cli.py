@@ -7,6 +7,7 @@ everything else through the stages.
 
 import dataclasses
 import errno
+import io
 import os
 import sys
 from pathlib import Path
@@ -140,6 +141,8 @@ cli.add_command(real.command)
 
 def main() -> None:
     """Run a command; every way to fail has its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a folder's name may hold bytes that are no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         cli.main(standalone_mode=False)
         sys.stdout.flush()

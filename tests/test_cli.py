@@ -461,6 +461,18 @@ def test_3_too_many_rejected(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("here")
+def test_a_folder_whose_name_is_no_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus.small_corpus(tmp_path / "data", 1)
+    (tmp_path / "data").rename(data := tmp_path / "caf\udce9")  # a byte that is not UTF-8
+    told = ["pipeline", "scan", "--data", str(data), "--artifacts", str(tmp_path / "art\udce9")]
+    monkeypatch.setattr(sys, "argv", told)
+    cli.main()
+    assert f"4 audio files in {tmp_path}/caf\\udce9 " in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("here")
 def test_3_all_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     (tmp_path / "data").mkdir()

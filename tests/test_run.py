@@ -252,6 +252,11 @@ def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
         stop(ValueError("a bug"))
 
 
+def test_a_folder_whose_name_is_no_text(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main(lambda: print(Path("caf\udce9"))) == 0  # a byte that is not UTF-8
+    assert capsys.readouterr().out == "caf\\udce9\n"
+
+
 def test_an_interrupted_run_says_how_to_go_on() -> None:
     plain = Interrupted(2, Path("artifacts/runs/toy/a"))
     assert str(plain).endswith("everything is saved. Go on with make resume")

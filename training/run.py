@@ -6,6 +6,7 @@ on with it, refuses to go on with anything else than it began with. Knows no fra
 """
 
 import contextlib
+import io
 import json
 import math
 import os
@@ -38,6 +39,8 @@ def main(work: Callable[[], object]) -> int:
     """Run a training script's work; what stops it is one line and an exit code. Who closes the pipe
     that stdout goes to has seen enough: that is no failure."""
     out = sys.stdout
+    if isinstance(out, io.TextIOWrapper):  # a folder's name may hold bytes that are no text
+        out.reconfigure(errors="backslashreplace")
     try:
         code = _done(work)
         out.flush()
@@ -222,8 +225,7 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 
 def _compare(folder: Path, known: dict[str, Any], now: dict[str, Any]) -> None:
-    changed = differences(known, now)
-    if changed:
+    if changed := differences(known, now):
         more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
         raise Changed(
             "the run began otherwise",
@@ -238,10 +240,8 @@ def _warn(folder: Path, known: dict[str, Any]) -> None:
     installed = versions()
     for key, value in known["versions"].items():
         if installed.get(key) != value:
-            say(
-                f"{folder}: began with {key} {value}, goes on with {installed.get(key)}: "
-                "the weights may differ in their last bits from an uninterrupted run's"
-            )
+            began = f"{folder}: began with {key} {value}, goes on with {installed.get(key)}"
+            say(f"{began}: the weights may differ in their last bits from an uninterrupted run's")
 
 
 def short(value: Any) -> str:
