@@ -22,7 +22,10 @@ COMMANDS = {
     "diarizer": ("train", "evaluate", "analyze", "diarize", "export"),
 }
 # Of all models, and of each.
-WRONG = [("train", "--ecpochs", "No such option"), ("tarin", "-h", "No such command 'tarin'")]
+WRONG = [
+    ("train", "--ecpochs", "No such option"), ("tarin", "-h", "No such command 'tarin'"),
+    ("evaluate", "--artifacts=caf\udce9", r"ARTIFACTS: a name that is not UTF-8; got caf\udce9."),
+]  # fmt: skip
 MORE = {
     "hybrid": [],
     "tagger": [

@@ -12,7 +12,21 @@ import click
 from training.errors import Changed
 
 option = functools.partial(click.option, show_envvar=True)
-artifacts = option("--artifacts", envvar="ARTIFACTS", default="artifacts", show_default=True)
+
+
+def _utf8(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """TensorFlow and TensorBoard, which write there, take no other names."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        do = "rename the folder, or give another"
+        raise Changed("a name that is not UTF-8", "ARTIFACTS", got=value, do=do) from error
+    return value
+
+
+artifacts = option(
+    "--artifacts", envvar="ARTIFACTS", default="artifacts", show_default=True, callback=_utf8
+)
 
 
 class Whole(click.IntRange):
