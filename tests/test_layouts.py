@@ -130,6 +130,21 @@ def test_the_role_asked_for_fills_what_a_list_leaves_open(tmp_path: Path) -> Non
     assert [entry.role for entry in found.entries] == ["noise", "music"]
 
 
+@pytest.mark.parametrize("fold", ["2147483648", "3e9", "1.5"])
+def test_folds_fit_what_shards_hold(tmp_path: Path, fold: str) -> None:
+    text = f"path,fold\na.wav,{fold}\nb.wav,2147483647\n"
+    found = listing(tmp_path, {"melmill.csv": text} | sounds("a.wav", "b.wav"))
+    assert codes(found) == {"a.wav": "bad_list_row"}
+    assert "fold is not a whole number up to 2147483647" in found.rejected[0][2]
+    assert [entry.fold for entry in found.entries] == [2**31 - 1]
+    table = {
+        "metadata/UrbanSound8K.csv": f"slice_file_name,fsID,fold,class\n1-1-0-0.wav,1,{fold},dog"
+    }
+    assert codes(listing(tmp_path, table | sounds("1-1-0-0.wav"))) == {
+        "1-1-0-0.wav": "bad_list_row"
+    }
+
+
 def test_esc50_by_its_table_and_by_its_names(tmp_path: Path) -> None:
     files = sounds("E/audio/1-100-A-0.wav", "E/audio/5-200-B-14.wav", "E/audio/stray.wav")
     table = (

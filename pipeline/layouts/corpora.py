@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 
 from pipeline.errors import UsageError
-from pipeline.layouts.lists import ROLE_NAMES, Entry, Folder, Found, read_table, read_text
+from pipeline.layouts.lists import MAX_FOLD, ROLE_NAMES, Entry, Folder, Found, read_table, read_text
 
 
 def table_of(folder: Folder, name: str) -> str:
@@ -52,6 +52,13 @@ def _by_table(
     return found
 
 
+def _fold(text: str) -> int:
+    fold = int(text)
+    if not 0 <= fold <= MAX_FOLD:
+        raise ValueError(f"fold {fold} is not 0 to {MAX_FOLD}")
+    return fold
+
+
 # ESC-50 (Piczak 2015): fold-clip-take-target; takes of one clip stay together, as in src_file.
 ESC50 = re.compile(r"(?:^|/)([1-5])-(\d+)-[A-Z]-(\d{1,2})\.\w+$")
 
@@ -63,7 +70,7 @@ def esc50(folder: Folder) -> Found:
         return _by_table(
             folder, table, "filename", 1,
             lambda row, path: Entry(
-                path, role, row["category"], row["src_file"], fold=int(row["fold"])
+                path, role, row["category"], row["src_file"], fold=_fold(row["fold"])
             ),
         )  # fmt: skip
     hits = [(path, hit) for path in folder.audio if (hit := ESC50.search(path))]
@@ -71,7 +78,7 @@ def esc50(folder: Folder) -> Found:
 
 
 # UrbanSound8K (Salamon 2014): fold<k>/fsID-classID-occurrence-slice; slices of one fsID together.
-URBAN = re.compile(r"(?:^|/)fold(\d+)/(\d+)-(\d)-\d+-\d+\.\w+$")
+URBAN = re.compile(r"(?:^|/)fold(\d{1,9})/(\d+)-(\d)-\d+-\d+\.\w+$")
 
 
 def urban(folder: Folder) -> Found:
@@ -80,7 +87,7 @@ def urban(folder: Folder) -> Found:
     if table:
         return _by_table(
             folder, table, "slice_file_name", 1,
-            lambda row, path: Entry(path, role, row["class"], row["fsID"], fold=int(row["fold"])),
+            lambda row, path: Entry(path, role, row["class"], row["fsID"], fold=_fold(row["fold"])),
         )  # fmt: skip
     hits = [(path, hit) for path in folder.audio if (hit := URBAN.search(path))]
     return Found([Entry(p, role, h[3], h[2], fold=int(h[1])) for p, h in hits])

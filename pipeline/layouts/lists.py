@@ -28,6 +28,7 @@ SPLIT_NAMES = {
 }
 MAX_LIST_BYTES = 256 * 2**20  # two million rows of 128 bytes; no list is larger, a bomb may be
 
+MAX_FOLD = 2**31 - 1  # shards hold 32 bits
 MORE = "\0more"  # key of a row's cell count where it has more cells than the header
 
 Reject = tuple[str, str, str]  # path, code, detail

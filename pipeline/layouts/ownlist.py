@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from pipeline.errors import Rejected, UsageError
 from pipeline.layouts.lists import (
+    MAX_FOLD,
     MORE,
     ROLE_NAMES,
     SPLIT_NAMES,
@@ -113,8 +114,9 @@ def _row_entry(row: Mapping[str, str], role: str, files: frozenset[str]) -> tupl
     if MORE in row:
         raise Rejected("bad_list_row", f"{row[MORE]} cells, more than there are columns")
     fold = _number(row, "fold") if row.get("fold") else None
-    if fold is not None and not fold.is_integer():
-        raise Rejected("bad_list_row", f"fold is not a whole number: {row['fold']!r}")
+    if fold is not None and not (fold.is_integer() and fold <= MAX_FOLD):
+        wanted = f"a whole number up to {MAX_FOLD}"
+        raise Rejected("bad_list_row", f"fold is not {wanted}: {row['fold']!r}")
     if row.get("rttm") and row["rttm"] not in files:
         raise Rejected("bad_list_row", f"its rttm is not in the folder: {row['rttm']!r}")
     segments = _segment(row)
