@@ -14,6 +14,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
+from pipeline.dsp.features import TOO_LOW
 from pipeline.errors import UsageError
 from pipeline.layouts.lists import read_plain
 from pipeline.layouts.splits import SPLITS
@@ -157,6 +158,12 @@ def _feature_rules(key: str, f: Feature, r: Recipe) -> typing.Iterator[tuple[boo
     yield 0 <= f.ref < math.inf, f"{key}.ref", f.ref, "0 (the peak) or more"
     yield 0 <= f.top_db < math.inf, f"{key}.top_db", f.top_db, "0 (off) or more"
     yield f.kind == "mel" or 1 <= f.count <= f.mels, f"{key}.count", f.count, "1 to mels"
+    if f.kind == "vector":  # as dsp.features.VectorSpec asks for
+        above = f"above {TOO_LOW:.0f} Hz, for {key} (a vector)"
+        yield r.audio.rate > TOO_LOW, "audio.rate", r.audio.rate, above
+        least = math.ceil(r.audio.rate / 100)
+        yield f.n_fft >= least, f"{key}.n_fft", f.n_fft, f"{least} (10 ms) or more, for a vector"
+        yield f.hop >= 2, f"{key}.hop", f.hop, "2 or more, for a vector"
     if r.window.edges == "recording":
         exact = r.window.samples % f.hop == 0 and r.window.hop % f.hop == 0
         yield exact, f"{key}.hop", f.hop, "a divisor of window.samples and window.hop"
@@ -171,6 +178,7 @@ def _mix_rules(m: Mix, r: Recipe) -> typing.Iterator[tuple[bool, str, Any, str]]
     good = all(low <= v <= high for v in m.values)
     yield good, "mix.values", m.values, f"{low} to {high} for kind = {m.kind}"
     yield bool(m.noises), "mix.noises", m.noises, "at least one"
+    yield len(set(m.noises)) == len(m.noises), "mix.noises", m.noises, "each noise once"
     yield 1 <= m.tracks <= 1000, "mix.tracks", m.tracks, "1 to 1000"
     shortest = 1.0 if r.conversation else r.window.samples / r.audio.rate
     yield (

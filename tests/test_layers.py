@@ -28,13 +28,13 @@ ROWS = [
     # split; decoders
     "recipe dsp.mel disk.stamps disk.guard disk.clean jobs layouts.splits formats.varints "
     "audio.pcm layouts.lists audio.sndfile audio.pyav demo.music demo.sounds doctor.gpu speeds",
-    # what is stored and how; recipes by name; one file opened; files that kill a worker
-    "dsp.features dsp.whose formats.hdf5 formats.tfrecord cookbook audio.codecs suspects tracks "
+    # what is stored and how; one file opened; files that kill a worker
+    "dsp.features dsp.whose formats.hdf5 formats.tfrecord audio.codecs suspects tracks "
     "dsp.activity dsp.statistics layouts.corpora layouts.ownlist demo.plan "
     "real.packages doctor.machine doctor.folders reports.frame reports.charts",
-    # a recipe's fields; what a task carries; how a folder is laid out; the demo corpus; of a page:
-    # one example drawn, shards read
-    "schema items walk cache layouts.recognise demo.corpus real.keep doctor.heard "
+    # recipes by name; a recipe's fields; what a task carries; how a folder is laid out; the demo
+    # corpus; of a page: one example drawn, shards read
+    "cookbook schema items walk cache layouts.recognise demo.corpus real.keep doctor.heard "
     "reports.figures reports.shelves",
     # a conversation; what is known of a window unheard; the corpus of real recordings; a page's
     # counts

@@ -289,6 +289,16 @@ RULES = {  # what is wrong -> (the recipe, the key that must be named)
         swap(swap(PLAIN, '"mel"', '"vector"'), "hop = 16000", 'hop = 16000\nedges = "recording"'),
         "features.logmel",
     ),
+    "a vector at a low rate": (
+        swap(swap(PLAIN, '"mel"', '"vector"'), "rate = 16000", "rate = 12800"), "audio.rate",
+    ),
+    "a vector of short frames": (
+        swap(swap(PLAIN, '"mel"', '"vector"'), "n_fft = 512\nhop = 160", "n_fft = 158\nhop = 79"),
+        "features.logmel.n_fft",
+    ),
+    "a vector of every sample": (
+        swap(swap(PLAIN, '"mel"', '"vector"'), "hop = 160\n", "hop = 1\n"), "features.logmel.hop",
+    ),
     "no tags": (swap(PLAIN, '"class"', '"class"\ntop = 0'), "labels.top"),
     "a label frame of nothing": (swap(TALK, "frame = 1600", "frame = 0"), "labels.frame"),
     "a label frame out of step": (swap(TALK, "frame = 1600", "frame = 1601"), "labels.frame"),
@@ -301,6 +311,7 @@ RULES = {  # what is wrong -> (the recipe, the key that must be named)
     ),
     "an SNR that is none": (swap(MIX, "[0.0, 5]", "[nan]"), "mix.values"),
     "no noise": (swap(MIX, '["white"]', "[]"), "mix.noises"),
+    "a noise twice": (swap(MIX, '["white"]', '["white", "white", "pink"]'), "mix.noises"),
     "no track": (swap(MIX, "[0.0, 5]", "[5]\ntracks = 0"), "mix.tracks"),
     "a track under a window": (swap(MIX, "[0.0, 5]", "[5]\ntrack = 0.5"), "mix.track"),
     "a track over a minute": (swap(MIX, "[0.0, 5]", "[5]\ntrack = 61"), "mix.track"),

@@ -24,6 +24,7 @@ ROLLOFF = 0.85  # share of the magnitude below the roll-off frequency
 # classification by spectral contrast feature", ICME 2002.
 OCTAVES = (0.0, 200.0, 400.0, 800.0, 1600.0, 3200.0, 6400.0, 12800.0)
 QUANTILE = 0.02
+TOO_LOW = 2 * OCTAVES[-2]  # Hz; the last octave is empty at rates up to here
 CHROMA = 12
 SHAPE = ("centroid", "bandwidth", "rolloff", "flatness")
 
@@ -42,8 +43,8 @@ class VectorSpec:
         spectrum(self)  # refuses what no spectrum can have
         if not 1 <= self.mfcc <= self.mels:
             raise UsageError("impossible vector", expected="1 <= mfcc <= mels", got=self)
-        if self.rate <= 2 * OCTAVES[-2] or min(self.hop, 200 * self.n_fft // self.rate) < 2:
-            need = f"rate above {2 * OCTAVES[-2]:.0f} Hz, n_fft of 10 ms or more, hop >= 2"
+        if self.rate <= TOO_LOW or min(self.hop, 200 * self.n_fft // self.rate) < 2:
+            need = f"rate above {TOO_LOW:.0f} Hz, n_fft of 10 ms or more, hop >= 2"
             raise UsageError("spectral contrast needs its octaves", expected=need, got=self)
 
 
