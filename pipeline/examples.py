@@ -1,7 +1,7 @@
 """One shard's examples: window, mix and features in one pass, in memory.
 
 Reads: decoded recordings and sealed noise tracks. Does: cuts windows, mixes waveforms, takes the
-features from the mixture, labels, sums statistics. Writes: nothing; build.py seals the arrays.
+features from the mixture, labels, sums statistics. Writes: nothing; shards.py seals the arrays.
 """
 
 from collections import Counter

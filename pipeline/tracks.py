@@ -1,7 +1,7 @@
 """Noise tracks: the noise that mixtures are made with, stored once per split.
 
 Reads: decoded recordings. Does: renders synthetic tracks (white, pink, brown), pieces of noise
-recordings (ambient) and babble of several voices. Writes: nothing; build.py seals the tracks.
+recordings (ambient) and babble of several voices. Writes: nothing; shards.py seals the tracks.
 """
 
 from collections.abc import Mapping

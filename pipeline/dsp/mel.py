@@ -150,15 +150,6 @@ def pair_sums(parts: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.add(parts[:, ::2], parts[:, 1::2])
 
 
-def power_spectrogram(y: ArrayLike, spec: MelSpec) -> Floats:
-    """(frames, 1 + n_fft // 2) float32, power: the squared magnitude, whatever spec.power says."""
-    y = samples(y, spec)
-    out = np.empty((frame_count(len(y), spec), 1 + spec.n_fft // 2), np.float32)
-    for first, k, x in spectra(y, spec):
-        out[first : first + k] = pair_sums(squares(x)).T[:k]
-    return out
-
-
 def mel_power(y: ArrayLike, spec: MelSpec) -> Floats:
     """(frames, mels) float32: magnitude to the spec's power, summed into mel bands."""
     y = samples(y, spec)
