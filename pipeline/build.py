@@ -16,7 +16,7 @@ from typing import Any
 from pipeline import jobs, keys, labels, schema, shards, tracks
 from pipeline import plan as planning
 from pipeline.corpus import Corpus
-from pipeline.disk import guard, stamps, store
+from pipeline.disk import clean, guard, stamps, store
 from pipeline.errors import MelmillError
 from pipeline.index import index as told
 from pipeline.items import Task
@@ -49,7 +49,7 @@ def build(
     heard = labels.update(recipe, corpus, artifacts, count, hashes)
     index = current(folder, fingerprint, hashes)
     if index is not None:
-        store.sweep(folder, _named(index))  # a run may have been killed while it swept
+        clean.sweep(folder, clean.SHARD, _named(index))  # a run may have been killed while it swept
         kept = len(index["shards"]) + len(index["noise"])
         return Built(recipe.name, folder, index, kept=kept)
     plan = planning.plan(recipe, corpus, labels.read(heard))
@@ -61,7 +61,7 @@ def build(
     built.index = told(plan, corpus, fingerprint, receipts, noise)
     data = store.dump_json(store.seal(built.index), pretty=True)
     store.write_if_changed(folder / "index.json", data)
-    store.sweep(folder, _named(built.index))
+    clean.sweep(folder, clean.SHARD, _named(built.index))
     built.elapsed = time.monotonic() - began
     return built
 

@@ -15,7 +15,7 @@ from typing import Any
 from pipeline import buckets, code, suspects
 from pipeline.audio import codecs
 from pipeline.audio.pcm import Pack, Recording, check
-from pipeline.disk import guard, stamps, store
+from pipeline.disk import clean, guard, stamps, store
 from pipeline.errors import MelmillError
 from pipeline.packing import Source, Task, listen, make_pack
 from pipeline.progress import Progress
@@ -57,7 +57,7 @@ def decode(manifest: Manifest, root: Path, artifacts: Path, count: int) -> Decod
         guard.need_space(folder, estimate(manifest, {i for task in plan for i in task.older}))
         decoded = _run(plan, folder, key, count, checked)
         store.write_if_changed(table, store.dump_json(store.seal(_index(decoded, plan, checked))))
-    store.sweep(folder, {"index.json", *(task.name for task in plan)})
+    clean.sweep(folder, clean.SHARD, {"index.json", *(task.name for task in plan)})
     checked.save()
     return decoded
 

@@ -18,7 +18,7 @@ from typing import Any
 from pipeline import jobs, keys, turns
 from pipeline.audio.pcm import Pack, resampled_length
 from pipeline.corpus import Corpus
-from pipeline.disk import stamps, store
+from pipeline.disk import clean, stamps, store
 from pipeline.dsp import whose
 from pipeline.errors import MelmillError
 from pipeline.progress import Progress
@@ -70,7 +70,8 @@ def update(
             task = waiting[index]
             hashes.learn(Path(task.path), sha)
             bar.step(1, task.frames / task.native)
-    store.sweep(folder, {os.path.basename(task.path) for task in tasks.values()})
+    kept = {os.path.basename(task.path) for task in tasks.values()}
+    clean.sweep(folder, clean.LABELS, kept)
     return {ident: Path(task.path) for ident, task in tasks.items()}
 
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from pipeline import build, cookbook, corpus, decode, plan, scan, unchanged
-from pipeline.disk import guard, stamps, store
+from pipeline.disk import clean, guard, stamps, store
 from pipeline.errors import MelmillError, UsageError
 from pipeline.request import Request
 from pipeline.speeds import note
@@ -28,7 +28,7 @@ MORE = (
 
 def features(asked: Request) -> None:
     with guard.lock(asked.artifacts):
-        store.sweep_temps(asked.artifacts)
+        clean.sweep_temps(asked.artifacts)
         look = unchanged.Look(asked)
         if told := look.told():
             _remember(asked)
@@ -44,7 +44,7 @@ def features(asked: Request) -> None:
 
 def scan_alone(asked: Request) -> None:
     with guard.lock(asked.artifacts):
-        store.sweep_temps(asked.artifacts)
+        clean.sweep_temps(asked.artifacts)
         _scan(asked)
 
 

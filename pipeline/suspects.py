@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import jobs
-from pipeline.disk import store
+from pipeline.disk import clean, store
 from pipeline.errors import Rejected
 
 PATIENCE = 60.0  # seconds a file may take, plus one for each of its MiB
@@ -115,7 +115,7 @@ def run(
     `files` are all paths that the tasks open, with their sizes; `attempt` does to one of them what
     the tasks do. A task is a dataclass with a field `condemned`.
     """
-    store.sweep(notes, set())
+    clean.sweep(notes, clean.NOTE, set())
     condemned: Condemned = {}
     left = dict(tasks)
     while left:

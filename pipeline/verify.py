@@ -125,8 +125,7 @@ def _checks(folder: Path, report: Report) -> Iterator[Check]:
         report.faults += faults
         report.damaged += damaged
     named = {file["path"] for files in groups.values() for file in files}
-    extra = sorted(p.name for p in folder.iterdir() if p.suffix != ".json" and p.name not in named)
-    report.faults += [f"{folder / name}: in no index. Run `make features`" for name in extra]
+    report.faults += verify_notes.extra(folder, named)
 
 
 def check_files(check: Check) -> Found:

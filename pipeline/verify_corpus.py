@@ -31,7 +31,8 @@ def check(artifacts: Path, count: int) -> tuple[list[str], list[Path]]:
     faults = [f"{path}: damaged or missing decoded audio. {RUN}" for path in damaged]
     there = {path.name for path in decoded.folder.iterdir()} - {"index.json"}
     extra = sorted(there - set(packs))
-    faults += [f"{decoded.folder / name}: in no index. {RUN}" for name in extra]
+    away = f"{RUN}; what stays then is not ours: move it away"
+    faults += [f"{decoded.folder / name}: in no index. {away}" for name in extra]
     known = decoded.recordings.keys() | decoded.rejected.keys()
     if not damaged and known == {r.id for r in manifest.used()}:  # else a stage is yet to be run
         faults += _lists(artifacts, manifest, decoded)

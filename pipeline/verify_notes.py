@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.disk import store
+from pipeline.disk import clean, store
 from pipeline.errors import MelmillError
 
 RUN = "Run `make features`"
@@ -17,7 +17,8 @@ Said = tuple[list[str], list[Path]]  # (faults, damaged files)
 
 def receipts(folder: Path, wanted: set[str]) -> Said:
     """A receipt for every task, and every receipt as it was sealed."""
-    there = {path.name for path in folder.glob("*.json")} - {"index.json"}
+    there = {p.name for p in folder.glob("*.json") if clean.SHARD.fullmatch(p.name)}
+    there -= {"index.json"}
     faults = [f"{folder / name}: no receipt. {RUN}" for name in sorted(wanted - there)]
     damaged = []
     for name in sorted(there):
@@ -30,10 +31,21 @@ def receipts(folder: Path, wanted: set[str]) -> Said:
     return faults, damaged
 
 
+def extra(folder: Path, named: set[str]) -> list[str]:
+    """Files that no index names, receipts aside."""
+    found = sorted({path.name for path in folder.iterdir()} - named)
+    return [
+        f"{folder / name}: in no index. {RUN}; what stays then is not ours: move it away"
+        for name in found
+        if not (name.endswith(".json") and clean.SHARD.fullmatch(name))
+    ]
+
+
 def entries(recipe: Path) -> list[Path]:
     """The labels that were guessed for a recipe."""
     folder = recipe.parent / "labels" / recipe.name
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+    names = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path for path in names if clean.LABELS.fullmatch(path.name))
 
 
 def labels(recipe: Path, counts: Mapping[str, Any]) -> Said:

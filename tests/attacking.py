@@ -161,10 +161,11 @@ ROWS = {
 MADE: dict[str, str | Make] = {
     "splits.csv": "secret/list.csv", "rejected.csv": "secret/key.txt",
     "manifest.jsonl": "secret/list.csv", ".cache/scan.json": "secret/key.txt",
-    ".cache/last.json": lambda w: w.bomb, ".tmp-1-2": "secret/key.txt",
+    ".cache/last.json": lambda w: w.bomb, ".tmp-1-0123456789ab": "secret/key.txt",
     "pcm/index.json": "secret/key.txt", "tiny-mix/index.json": lambda w: w.bomb,
     "tiny-mix/train-01-0.0123456789ab.h5": "secret/voice.wav",
-    "tiny-mix/x.tfrecord": lambda w: w.bomb, "pcm/00.0123456789ab.pcm": "secret/voice.wav",
+    "tiny-mix/train-01-0.0123456789ab.tfrecord": lambda w: w.bomb,
+    "pcm/00.0123456789ab.pcm": "secret/voice.wav",
 }  # fmt: skip
 FOLDERS = ("pcm", "tiny-mix", "labels", ".cache", "demo", "labels/tiny-mix", ".lock")
 # In place of one shard, under an index that was forged to fit.

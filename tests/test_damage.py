@@ -283,9 +283,21 @@ def test_swapped(world: World) -> None:
         world.mend()
 
 
-@pytest.mark.parametrize("name", ["tiny-mix/train-01-0.h5", "tiny-classes/x.tfrecord",
-                                  "pcm/00.0123456789ab.pcm", "tiny-mix/.tmp-1-2"])  # fmt: skip
-def test_extra_files_are_reported_and_swept(world: World, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("tiny-mix/train-01-0.0123456789ab.h5", True),
+        ("tiny-classes/valid-00.0123456789ab.tfrecord", True),
+        ("pcm/00.0123456789ab.pcm", True),
+        ("tiny-mix/.tmp-1-0123456789ab", True),
+        ("tiny-mix/train-01-0.h5", False),
+        ("tiny-classes/x.tfrecord", False),
+        ("pcm/tape.wav", False),
+    ],
+)
+def test_extra_files_are_reported_and_swept_if_their_names_are_of_ours(
+    world: World, name: str, ours: bool
+) -> None:
     path = world.artifacts / name
     shutil.copy(next(p for p in world.files if p.suffix == ".h5"), path)
     code, told = here.verify(world.artifacts)
@@ -293,6 +305,9 @@ def test_extra_files_are_reported_and_swept(world: World, name: str) -> None:
     assert path.name in told
     if path.suffix in TRAINED:
         assert training_refuses(path.parent)
+    if not ours:
+        world.features()
+        path.unlink()  # still there
     world.mend()
     assert not path.exists()
 

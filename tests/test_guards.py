@@ -42,7 +42,7 @@ GUARDS = {
     ),
     "what a killed run left is swept": Guard(
         "pipeline/stages.py",
-        "        store.sweep_temps(asked.artifacts)\n        look",
+        "        clean.sweep_temps(asked.artifacts)\n        look",
         "        look",
         f"{KILL}::test_kill_at_a_named_point",
     ),

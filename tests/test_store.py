@@ -303,7 +303,7 @@ def test_settling_waits_one_tick_at_most(monkeypatch: pytest.MonkeyPatch) -> Non
     assert slept == [pytest.approx(0.019), pytest.approx(2.0)]
 
 
-# ------------------------------------------------------------------ space, sweeping, the lock
+# ------------------------------------------------------------------ space, the lock
 
 
 def test_too_little_space_is_told_before_the_start(
@@ -318,29 +318,6 @@ def test_too_little_space_is_told_before_the_start(
         MelmillError, match=r"new: too little disk space; expected about 101 MiB; got 100 MiB free"
     ):
         guard.need_space(tmp_path / "new", (101 << 20) - guard.SPARE)
-
-
-def test_a_sweep_keeps_what_is_named_and_touches_no_folder(tmp_path: Path) -> None:
-    for name in ("a", "b", ".tmp-1"):
-        (tmp_path / name).write_bytes(b"")
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "link").symlink_to("a")
-    (tmp_path / "away").symlink_to("folder")
-    assert store.sweep(tmp_path, {"a"}) == [".tmp-1", "away", "b", "link"]
-    assert names(tmp_path) == ["a", "folder"]  # links go, what they point at stays
-    (tmp_path / "away").symlink_to("folder")
-    (tmp_path / "folder" / "b").touch()
-    assert store.sweep(tmp_path / "away", set()) == store.sweep(tmp_path / "none", set()) == []
-    assert names(tmp_path / "folder") == ["b"]
-
-
-def test_temps_are_swept_at_any_depth_and_nothing_else(tmp_path: Path) -> None:
-    (tmp_path / "a" / "b").mkdir(parents=True)
-    for path in ("a/b/.tmp-1", ".tmp-2", "a/x.tmp-", "a/b/.hidden"):
-        (tmp_path / path).write_bytes(b"")
-    store.sweep_temps(tmp_path)
-    left = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file())
-    assert left == ["a/b/.hidden", "a/x.tmp-"]
 
 
 def test_the_lock_refuses_a_second_run_and_names_the_first(tmp_path: Path) -> None:

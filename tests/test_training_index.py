@@ -203,7 +203,7 @@ def _link(folder: Path) -> None:
     ("damage", "message"),
     [
         (lambda f: (f / "shards/train-1.h5").unlink(), r"train-1\.h5: a shard is missing"),
-        (lambda f: (f / "shards/train-2.h5").touch(), r"train-2\.h5: a shard that the index does"),
+        (lambda f: (f / "shards/train-2.h5").touch(), r"train-2\.h5: a shard in no index"),
         (_cut, r"train-1\.tfrecord: a shard has another size; expected \d+; got \d+"),
         (_swap, r"train-0\.h5: a shard has another size"),
         (_link, r"train-0\.h5: a link out of the folder"),

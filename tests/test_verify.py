@@ -319,14 +319,17 @@ def test_a_good_folder(folder: Path) -> None:
     assert verify.verify(folder.parent, ["made"], 1) == report
 
 
-@pytest.mark.parametrize("name", ["train-00-9.0123456789ab.h5", "notes.txt", "folder"])
+@pytest.mark.parametrize(
+    "name", ["train-00-9.0123456789ab.h5", "notes.txt", "notes.json", "folder"]
+)
 def test_a_file_that_no_index_names_is_seen(folder: Path, name: str) -> None:
     if name == "folder":
         (folder / name).mkdir()
     else:
         (folder / name).write_bytes(b"x")
     (fault,) = verify.verify(folder.parent, [], 1).faults
-    assert fault == f"{folder / name}: in no index. Run `make features`"
+    told = "in no index. Run `make features`; what stays then is not ours: move it away"
+    assert fault == f"{folder / name}: {told}"
 
 
 def test_a_folder_without_its_index_is_seen(folder: Path) -> None:

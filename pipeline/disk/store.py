@@ -1,7 +1,7 @@
 """Every path and every write goes through here.
 
 Reads: JSON of ours. Does: atomic writes (temp, fsync, rename, fsync of the folder), path checks,
-seals that tell a damaged file from a good one, sweeping.
+seals that tell a damaged file from a good one.
 Writes: whatever it is given, under the artifacts root only.
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 
 from pipeline.errors import MelmillError
 
-TEMP = ".tmp-"  # every unfinished file's name starts so; a run sweeps them under the lock
+TEMP = ".tmp-"  # every unfinished file's name starts so; see disk/clean.py
 
 _fault_counts: dict[str, int] = {}
 
@@ -220,25 +220,6 @@ def remove(path: Path) -> None:
     fault_point("unlink")
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
-
-
-def sweep(folder: Path, keep: set[str]) -> list[str]:
-    """Remove the files of `folder` that nothing names any more; returns their names."""
-    gone = []
-    if folder.is_dir() and not folder.is_symlink():
-        for entry in sorted(os.scandir(folder), key=lambda item: item.name):
-            if not entry.is_dir(follow_symlinks=False) and entry.name not in keep:
-                remove(Path(entry.path))
-                gone.append(entry.name)
-    return gone
-
-
-def sweep_temps(root: Path) -> None:
-    """Remove what a killed run left half-written. Call with the lock held."""
-    for folder, _, names in os.walk(root):
-        for name in names:
-            if name.startswith(TEMP):
-                remove(Path(folder) / name)
 
 
 def sha256(data: bytes | bytearray | memoryview) -> str:

@@ -247,4 +247,4 @@ def _check_files(index: Index) -> None:
     suffixes = {path.suffix for path in listed}
     for path in sorted(index.folder.rglob("*")):
         if path.suffix in suffixes and path not in listed:
-            raise DataError("a shard that the index does not name", path, do="run make features")
+            raise DataError("a shard in no index", path, do="run make features, or move it away")
