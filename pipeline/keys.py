@@ -29,13 +29,15 @@ def versions(recipe: Recipe) -> list[Any]:
 
 
 def noise_key(tracks: Sequence[Track], recipe: Recipe) -> str:
-    """Of a shard of noise: its rows are as long as a track, and hold a kind's place in the list."""
+    """Of a shard of noise: its rows are as long as a track, and hold a kind's place in the list and
+    who is heard."""
     assert recipe.mix is not None
     idle = frozenset(
         {"examples", "schema", "talks", "dsp.features", "dsp.mel", "dsp.mix", "formats.tfrecord"}
     )
     made = [code.version("shards", idle), decode.decoder_version(), code.libraries(*LIBRARIES)]
-    return store.digest([[t.id for t in tracks], samples(recipe), recipe.mix.noises, made])
+    heard = [[t.id, t.groups] for t in tracks]
+    return store.digest([heard, samples(recipe), recipe.mix.noises, made])
 
 
 def label_scheme(recipe: Recipe) -> str:

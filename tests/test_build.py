@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
-from pipeline import build, jobs, plan, shards, verify
+from pipeline import build, draws, jobs, plan, shards, verify
 from pipeline.audio import pcm
 from pipeline.audio.pcm import Pack, PackWriter
 from pipeline.corpus import Corpus
@@ -219,6 +219,21 @@ def test_another_order_of_noises_renumbers_their_kinds(bench: Bench) -> None:
             for kind, groups in zip(noise["kind"][:], noise["groups"][:], strict=True):
                 voices = int((groups != 0).sum())
                 assert voices == 0 if kind == 2 else voices >= 1
+
+
+def test_a_noise_recording_of_another_group_is_stored_under_its_new_one(bench: Bench) -> None:
+    """Its sound and its split stay, and so do the ids of its tracks."""
+    bench.build()
+    records = [replace(r, group="street") if r.path == "n0" else r for r in bench.corpus.records]
+    split_of = {**bench.corpus.split_of, "street": bench.corpus.split_of["n0"]}
+    built = bench.build(of=replace(bench.corpus, records=records, split_of=split_of, key="other"))
+    heard: set[int] = set()
+    for file in built.index["noise"]:
+        with h5py.File(bench.artifacts / "made" / file["path"]) as noise:
+            heard |= {int(who) for who in noise["groups"][:].ravel()}
+    assert draws.number("street") in heard
+    assert draws.number("n0") not in heard
+    assert all(name.startswith("noise-") for name in bench.made)  # and nothing else is made again
 
 
 def test_old_shards_are_swept(bench: Bench) -> None:
