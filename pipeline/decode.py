@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline import buckets, code, suspects
 from pipeline.audio import codecs
-from pipeline.audio.pcm import Pack, Recording, check
+from pipeline.audio.pcm import BLOCK, Pack, Recording, check
 from pipeline.disk import clean, guard, stamps, store
 from pipeline.errors import MelmillError
 from pipeline.packing import Source, Task, listen, make_pack
@@ -207,7 +209,8 @@ def _packs(waiting: list[Task], notes: Path, count: int) -> Iterator[tuple[Task,
 
 
 def twins(decoded: Decoded, idents: Sequence[str]) -> dict[str, str]:
-    """Recordings with the very samples of an earlier one (another container): id -> the earlier."""
+    """Recordings with the very samples of an earlier one: id -> the earlier. The container, the
+    bits of a sample and equal channels are no sound."""
     first: dict[tuple[Any, ...], str] = {}
     found = {}
     for ident in idents:
@@ -222,7 +225,8 @@ def twins(decoded: Decoded, idents: Sequence[str]) -> dict[str, str]:
 
 def _same(decoded: Decoded, one: str, other: str) -> bool:
     packs = [Pack(decoded.folder / decoded.packs[i]) for i in (one, other)]
-    count = len(decoded.recordings[one].crc)
+    stretches = [(at, at + BLOCK) for at in range(0, decoded.recordings[one].frames, BLOCK)]
     return all(
-        (packs[0].raw(one, i, i + 1) == packs[1].raw(other, i, i + 1)).all() for i in range(count)
+        np.array_equal(packs[0].native(one, *part), packs[1].native(other, *part))
+        for part in stretches
     )

@@ -28,7 +28,7 @@ REASONS = {
     "decoder_crash": "the decoder killed its worker process twice",
     "timeout": "decoding took longer than its time limit",
     "duplicate": "the same bytes as another file that is used",
-    "duplicate_audio": "the same samples as another file that is used, in another container",
+    "duplicate_audio": "the same samples as another file that is used, in another form",
     "unlisted": "audio in the folder that the corpus' own list does not name",
     "bad_list_row": "the list's row for it is wrong (times, role, split)",
 }

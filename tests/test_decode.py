@@ -385,6 +385,36 @@ def test_the_same_samples_in_another_container_are_a_twin(bench: Bench) -> None:
     assert decode.twins(found, [a, "unknown"]) == {}
 
 
+@pytest.mark.parametrize(
+    ("kind", "channels", "name"),
+    [
+        ("PCM_24", 1, "b.wav"), ("PCM_24", 1, "b.flac"), ("PCM_32", 1, "b.wav"),
+        ("FLOAT", 1, "b.wav"), ("DOUBLE", 1, "b.wav"), ("PCM_16", 2, "b.flac"),
+        ("PCM_24", 3, "b.wav"),
+    ],
+)  # fmt: skip
+def test_the_same_samples_with_more_bits_or_channels_are_a_twin(
+    bench: Bench, kind: str, channels: int, name: str
+) -> None:
+    a = bench.add("a.wav", 1, seconds=9)  # more than a block
+    x, _ = sf.read(a, dtype="float64")
+    x[7], x[70000] = -1.0, 32767 / 32768
+    sf.write(a, x, RATE, "PCM_16")
+    full = np.stack([x] * channels, 1)
+    sf.write(bench.data / name, full, RATE, kind)
+    full[70000] -= 2.0**-17  # in the second block, a bit that 16 do not hold
+    sf.write(bench.data / "c.wav", full, RATE, "FLOAT")
+    found = bench.decode()
+    one, other, third = map(stamps.sha256_file, (a, bench.data / name, bench.data / "c.wav"))
+    dtypes = [found.recordings[i].dtype for i in (one, other, third)]
+    assert dtypes == ["int16", "float32", "float32"]  # what is stored is as it was
+    assert decode.twins(found, [one, other, third]) == {other: one}
+    assert decode.twins(found, [third, other, one]) == {one: other}
+    again = bench.decode()
+    assert bench.opened == []
+    assert decode.twins(again, [one, other, third]) == {other: one}
+
+
 def test_equal_checksums_are_not_taken_for_equal_sound(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,15 +43,17 @@ class Recording:
     dtype: str  # int16 or float32
     codec: str  # what it was decoded from
     crc: tuple[int, ...]  # CRC-32C of each block
+    narrow: tuple[int, ...] = ()  # of float32: the same as int16, if that holds every sample
 
     @classmethod
     def from_row(cls, row: list[Any]) -> "Recording":
-        offset, frames, rate, dtype, codec, crc = row
-        return cls(offset, frames, rate, dtype, codec, tuple(crc))
+        offset, frames, rate, dtype, codec, crc, narrow = row
+        return cls(offset, frames, rate, dtype, codec, tuple(crc), tuple(narrow))
 
     def sound(self) -> tuple[Any, ...]:
-        """Equal for equal samples (up to a chance of 2^-32 a block; the caller confirms)."""
-        return self.rate, self.frames, self.dtype, self.crc
+        """Equal for equal samples of any width (up to a chance of 2^-32 a block; callers check)."""
+        stored = ("int16", self.narrow) if self.narrow else (self.dtype, self.crc)
+        return self.rate, self.frames, *stored
 
 
 class PackWriter:
@@ -66,16 +68,18 @@ class PackWriter:
 
     def add(self, ident: str, rate: int, codec: str, dtype: str, blocks: Iterable[Any]) -> int:
         """Append one recording; if `blocks` raises, what was written of it is taken back."""
-        kind = DTYPES[dtype]
-        offset, frames, crc = self.sink.size, 0, []
+        offset, frames, crc, narrow = self.sink.size, 0, list[int](), list[int]()
         try:
-            for block in self._whole(blocks, kind):
+            for block in self._whole(blocks, DTYPES[dtype]):
                 frames += len(block)
+                if dtype == "float32" and len(narrow) == len(crc):  # all before would fit
+                    narrow += _narrow(block)
                 crc.append(self._write(block))
         except BaseException:
             self.sink.rewind(offset)
             raise
-        self.recordings[ident] = Recording(offset, frames, rate, dtype, codec, tuple(crc))
+        whole = tuple(narrow) if len(narrow) == len(crc) else ()
+        self.recordings[ident] = Recording(offset, frames, rate, dtype, codec, tuple(crc), whole)
         return frames
 
     def _whole(self, blocks: Iterable[Any], kind: np.dtype[Any]) -> Iterator[np.ndarray]:
@@ -103,6 +107,16 @@ class PackWriter:
         self.sink.write(TRAILER.pack(len(footer), hashlib.sha256(footer).digest(), MAGIC))
 
 
+def _narrow(block: np.ndarray) -> list[int]:
+    """The CRC-32C of these samples as int16; none if 16 bits do not hold them."""
+    for part in (block[:256], block):  # most others are told at once
+        wide = part * np.float32(32768)
+        held = wide.clip(-32768, 32767).astype("<i2")
+        if not np.array_equal(held, wide):
+            return []
+    return [int(google_crc32c.value(held.tobytes()))]
+
+
 class Pack:
     """A sealed pack, opened for reading."""
 
@@ -117,12 +131,8 @@ class Pack:
         footer = self._footer()
         self.key: str = footer["key"]
         self.decoder: str = footer["decoder"]
-        self.rejected: dict[str, tuple[str, str]] = {
-            name: (code, detail) for name, (code, detail) in footer["rejected"].items()
-        }
-        self.recordings = {
-            name: Recording.from_row(row) for name, row in footer["recordings"].items()
-        }
+        self.rejected = {i: (why, detail) for i, (why, detail) in footer["rejected"].items()}
+        self.recordings = {i: Recording.from_row(row) for i, row in footer["recordings"].items()}
 
     def __del__(self, close: Callable[[int], None] = os.close) -> None:
         if self.descriptor >= 0:  # `os` may be gone when a program ends
@@ -138,8 +148,7 @@ class Pack:
                 head = os.pread(self.descriptor, len(MAGIC), 0)
                 if head == MAGIC and hashlib.sha256(footer).digest() == sha:
                     self.sha256 = sha.hex()
-                    result: dict[str, Any] = json.loads(footer)
-                    return result
+                    return dict(json.loads(footer))
         raise self._damaged("its footer")
 
     def _damaged(self, what: str) -> MelmillError:
