@@ -1,8 +1,9 @@
 """Stage 2: every file decoded once.
 
 Reads: the manifest and the audio files it names. Does: streams each file through its decoder into
-sealed packs at its native rate; a recording that stands in an older pack is copied, not decoded
-again. Writes: pcm/<bits>.<key>.pcm, then pcm/index.json, which is the commit point.
+sealed packs at its native rate; a recording that stands in an older pack is copied, and one that
+was rejected there stays so: neither is decoded again. Writes: pcm/<bits>.<key>.pcm, then
+pcm/index.json, which is the commit point.
 """
 
 import contextlib
@@ -25,6 +26,8 @@ from pipeline.scan import Manifest, Record
 
 PACK = 32 << 20  # bytes of source files in one pack: what a kill can cost each worker
 PASSING = {"changed", "unreadable"}  # reasons that may be gone by the next run
+# Reasons that lie in the machine or in what stands under the name, not in the bytes.
+OUTSIDE = PASSING | {"missing", "not_regular", "timeout", "decoder_crash"}
 
 
 @dataclass
@@ -56,7 +59,8 @@ def decode(manifest: Manifest, root: Path, artifacts: Path, count: int) -> Decod
     checked = marks(artifacts)
     decoded = _committed(table, key, plan, checked)
     if decoded is None:
-        guard.need_space(folder, estimate(manifest, {i for task in plan for i in task.older}))
+        settled = {i for task in plan for i in (*task.older, *task.refused)}
+        guard.need_space(folder, estimate(manifest, settled))
         decoded = _run(plan, folder, key, count, checked)
         store.write_if_changed(table, store.dump_json(store.seal(_index(decoded, plan, checked))))
     clean.sweep(folder, clean.SHARD, {"index.json", *(task.name for task in plan)})
@@ -77,7 +81,7 @@ def _plan(manifest: Manifest, root: Path, folder: Path, notes: Path) -> list[Tas
     groups = buckets.partition(sources, PACK, lambda s: s.id, lambda s: s.bytes)
     keys = {bits: store.digest([decoder, [s.id for s in group]]) for bits, group in groups.items()}
     names = {bits: f"{bits}.{keys[bits][:12]}.pcm" for bits in groups}
-    older = _older(folder, decoder)
+    older, refused = _older(folder, decoder)
     return [
         Task(
             folder=os.fspath(folder),
@@ -87,6 +91,7 @@ def _plan(manifest: Manifest, root: Path, folder: Path, notes: Path) -> list[Tas
             decoder=decoder,
             sources=tuple(group),
             older={s.id: older[s.id] for s in group if s.id in older},
+            refused={s.id: refused[s.id] for s in group if s.id in refused.keys() - older.keys()},
             condemned={},
         )
         for bits, group in groups.items()
@@ -99,22 +104,24 @@ def _source(record: Record, root: Path, manifest: Manifest) -> Source:
     return Source(record.id, path, manifest.stamps.get(record.path), record.bytes)
 
 
-def _older(folder: Path, decoder: str) -> dict[str, str]:
-    """Recordings that stand in a pack already, made by the same decoder."""
+def _older(folder: Path, decoder: str) -> tuple[dict[str, str], dict[str, tuple[str, str]]]:
+    """(recordings that stand in a pack already, made by the same decoder; what it refused)."""
     found: dict[str, str] = {}
+    refused: dict[str, tuple[str, str]] = {}
     for path in sorted(folder.glob("*.pcm")) if folder.is_dir() else ():
         with contextlib.suppress(MelmillError, OSError, ValueError, KeyError):
             pack = Pack(path)
             if pack.decoder == decoder:
                 found |= dict.fromkeys(pack.recordings, os.fspath(path))
-    return found
+                refused |= {i: why for i, why in pack.rejected.items() if why[0] not in OUTSIDE}
+    return found, refused
 
 
-def estimate(manifest: Manifest, stored: set[str]) -> int:
+def estimate(manifest: Manifest, settled: set[str]) -> int:
     """Bytes the packs will need, about: a header's count is bounded by what a file can hold."""
     total = 0
     for record in manifest.used():
-        if record.id not in stored:
+        if record.id not in settled:
             width = 2 if record.store == "int16" else 4
             total += min(record.frames * width, 40 * record.bytes)
     return total

@@ -35,6 +35,7 @@ class Task:
     decoder: str
     sources: tuple[Source, ...]
     older: dict[str, str]  # id -> pack that holds it already
+    refused: dict[str, tuple[str, str]]  # id -> why the same decoder rejected it before
     condemned: suspects.Condemned
 
 
@@ -56,6 +57,8 @@ def make_pack(task: Task) -> list[str]:
         for source in task.sources:
             if source.path in task.condemned:
                 writer.rejected[source.id] = task.condemned[source.path]
+            elif source.id in task.refused:
+                writer.rejected[source.id] = task.refused[source.id]
             elif not _copy(writer, source, older):
                 fresh.append(source.id)
                 _decode_one(writer, source, watch)

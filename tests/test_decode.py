@@ -18,7 +18,7 @@ from pipeline.audio import codecs
 from pipeline.audio.pcm import Pack, Recording
 from pipeline.decode import Decoded
 from pipeline.disk import guard, stamps
-from pipeline.errors import MelmillError
+from pipeline.errors import MelmillError, Rejected
 from pipeline.scan import Manifest
 from tests import inline
 
@@ -278,6 +278,44 @@ def test_reasons_that_may_pass_are_tried_again_and_others_are_not(
     found = bench.decode(manifest)
     assert sorted(bench.opened) == (["a.wav", "b.wav"] if again else [])
     assert bool(found.rejected) is not again
+
+
+@pytest.mark.parametrize(
+    ("wrong", "lasts"),
+    [
+        ("decoder_error", True), ("truncated", True), ("changed", False), ("unreadable", False),
+        ("timeout", False), ("decoder_crash", False), ("missing", False), ("not_regular", False),
+    ],
+)  # fmt: skip
+def test_a_rejection_for_the_bytes_outlives_its_pack(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str, lasts: bool
+) -> None:
+    """A new file in its bucket makes another pack."""
+    bad = bench.add("bad.wav", 1)
+    real = codecs.open_sound
+
+    def refuses(path: Path, *more: Any) -> codecs.Reader:
+        reader = real(path, *more)
+        if path.name == "bad.wav":
+            reader.close()
+            raise Rejected(wrong, "so it is")
+        return reader
+
+    def bucket(path: Path) -> int:
+        return int(stamps.sha256_file(path)[0], 16) >> 2
+
+    monkeypatch.setattr(codecs, "open_sound", refuses)
+    before = bench.packs(bench.decode())
+    assert any(bucket(bench.add("other.wav", seed)) == bucket(bad) for seed in range(2, 99))
+    found = bench.decode()
+    assert not before.keys() & bench.packs(found).keys()
+    assert bench.rejects(found) == {"bad.wav": wrong}
+    assert sorted(bench.opened) == (["other.wav"] if lasts else ["bad.wav", "other.wav"])
+    fresh = decode.decode(bench.scan(), bench.data, tmp_path / "fresh", 1)
+    assert bench.packs(fresh) == bench.packs(found)
+    monkeypatch.setattr(decode, "decoder_version", lambda: "another")
+    bench.decode()
+    assert sorted(bench.opened) == ["bad.wav", "other.wav"]
 
 
 def test_bad_files_are_rejected_one_by_one(bench: Bench) -> None:
