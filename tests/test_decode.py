@@ -473,6 +473,16 @@ def test_a_forged_header_cannot_ask_for_the_whole_disk(bench: Bench) -> None:
     assert decode.estimate(manifest, {manifest.records[0].id}) == 0
 
 
+def test_a_file_that_tells_no_length_counts_by_its_bytes(bench: Bench) -> None:
+    path = bench.data / "a.mp3"
+    sf.write(path, 0.1 * np.random.default_rng(1).standard_normal(20 * RATE), RATE, format="MP3")
+    manifest = bench.scan()
+    size = path.stat().st_size
+    bare = scan.replace(manifest.records[0], frames=0)
+    assert decode.estimate(Manifest("auto", [bare]), set()) == 12 * size
+    assert decode.estimate(Manifest("auto", [bare]), {bare.id}) == 0
+
+
 def test_too_little_space_stops_before_the_first_file(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
