@@ -241,6 +241,27 @@ def test_a_killed_run_leaves_the_old_corpus_and_the_next_sweeps(tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("tiny")
+def test_the_files_are_on_disk_before_their_folder_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "demo"
+    demo.ensure(folder)
+    done: list[str] = []
+    rename = Path.rename
+
+    def renamed(path: Path, goal: Path) -> Path:
+        done.append(f"{path.name.split('-')[0]} -> {goal.name.split('-')[0]}")
+        return rename(path, goal)
+
+    monkeypatch.setattr(demo.os, "sync", lambda: done.append("sync"))
+    monkeypatch.setattr(demo.store, "sync_folder", lambda path: done.append(f"sync {path.name}"))
+    monkeypatch.setattr(Path, "rename", renamed)
+    demo.ensure(folder, 1)
+    moved = ["demo -> .demo.old", ".demo.part -> demo"]
+    assert done == ["sync", *moved, f"sync {tmp_path.name}"]
+
+
+@pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("stamp", [None, "{", "[]", '{"made_by": "somebody"}'])
 def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path, stamp: str | None) -> None:
     (tmp_path / "mine.wav").write_bytes(b"precious")

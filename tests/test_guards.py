@@ -34,7 +34,7 @@ GUARDS = {
         f"{KILL}::test_order_for_power_loss",
     ),
     "its folder is synced after that": Guard(
-        STORE, "        _sync_folder(path.parent)\n", "", f"{KILL}::test_order_for_power_loss"
+        STORE, "        sync_folder(path.parent)\n", "", f"{KILL}::test_order_for_power_loss"
     ),
     "files appear under their names whole": Guard(
         STORE, 'path.parent / f"{TEMP}{os.getpid()}-{uuid.uuid4().hex[:12]}"',

@@ -1,8 +1,9 @@
-"""The demo corpus: about 55 minutes of synthetic audio with a list, made on the spot.
+"""The demo corpus: about 65 minutes of synthetic audio with a list, made on the spot.
 
 Reads the stamp `demo.json` in the target folder. Writes voices/, noise/, music/, conversations/,
 sounds/, songs/, broken/, `melmill.csv` and the stamp. Does: makes every planned file from its name
-and the seed alone, and moves the finished folder into place: a kill leaves nothing half made.
+and the seed alone, and moves the finished folder into place: neither a kill nor a power cut leaves
+anything half made.
 """
 
 import csv
@@ -16,6 +17,7 @@ import psutil
 
 from pipeline import jobs
 from pipeline.demo.plan import Item, plan
+from pipeline.disk import store
 from pipeline.errors import UsageError
 
 VERSION = 5  # raise it whenever any byte of the corpus changes
@@ -54,9 +56,11 @@ def make(folder: Path, seed: int, items: list[Item], progress: Progress | None =
     old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
     try:
         _fill(part, seed, items, progress)
+        os.sync()  # the files, before the name that says that they are there
         if folder.exists():
             folder.rename(old)
         part.rename(folder)
+        store.sync_folder(folder.parent)
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(part, ignore_errors=True)

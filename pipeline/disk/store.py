@@ -109,7 +109,8 @@ def inside(root: Path, relative: str) -> Path:
     return path
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Put the names in it on disk."""
     fault_point("syncdir")
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -174,7 +175,7 @@ def sealed(path: Path, hashed: bool = True) -> Iterator[Sink]:
         descriptor = -1
         fault_point("rename")
         os.rename(temp, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as err:
         raise write_error(path, err) from err
     finally:
