@@ -103,6 +103,8 @@ def train(
 
     def kept() -> keras.Model:
         held.append(net(0.0 if plain else 0.2))
+        if plain and run:  # as a file of weights to start from is read
+            held[0].weights[-1].assign([0.1])
         return held[0]
 
     asked = functools.partial(loss, noise=0.0 if plain else 0.01)

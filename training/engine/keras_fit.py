@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from training.data.batches import Share
 from training.durable import fault_point
+from training.engine.checkpoint import pack, unpack
 from training.engine.flags import Stop
 from training.engine.keras_learner import Learner, Loss, Steps, policy
 from training.engine.keras_ranks import LOST, Ranks
@@ -75,6 +76,7 @@ class _Loop(Loop):
 
     def go(self) -> Result:
         try:
+            self._together()
             result = super().go()
         except (Diverged, Interrupted):  # which all of them do
             self.learner.ranks.part()
@@ -86,6 +88,12 @@ class _Loop(Loop):
             raise RunError("another process of the run has ended", where, do=do) from err
         self.learner.ranks.part()
         return result
+
+    def _together(self) -> None:
+        """All begin as the first process: it alone reads the weights that a run starts from."""
+        ranks = self.learner.ranks
+        if ranks.world > 1:
+            self.learner.restore(unpack(ranks.sent(b"".join(pack(self.learner.state())))))
 
     def rehearsed(self, steps: int) -> list[float]:
         clock = _Clock()
