@@ -4,7 +4,7 @@ Reads and writes runs in pytest's folders. What is trained here is nothing: a ru
 marked as finished. Needs TensorFlow, whose session is cleared in between.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +16,7 @@ pytest.importorskip("tensorflow")
 
 import keras  # noqa: E402
 
+from tests.trainings import KERAS  # noqa: E402
 from training.classes import course  # noqa: E402
 from training.classes.course import begun, folds, of_fold, resumed  # noqa: E402
 from training.classes.kind import Planned, Set  # noqa: E402
@@ -330,10 +331,42 @@ def test_the_same_name_of_another_model_is_free(tmp_path: Path) -> None:
 # ------------------------------------------------------------------ processes
 
 
-def test_several_runs_are_trained_by_one_process(tmp_path: Path) -> None:
-    kind = Toy(processes=2)
-    with pytest.raises(Changed, match="TF_CONFIG: several runs are trained by one process"):
-        begin(kind, tmp_path, of(2))
+@pytest.fixture
+def together(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From then on this is the first of two machines."""
+
+    def now() -> None:
+        for variable, value in KERAS.places(0, [1, 2]).items():
+            monkeypatch.setenv(variable, value)
+
+    return now
+
+
+@pytest.mark.parametrize(
+    ("config", "asked"), [(of(2), "no FOLDS and ABLATION=no"), (ALONE, "ABLATION=no")]
+)
+def test_several_runs_on_several_machines_are_refused_before_the_first(
+    tmp_path: Path, together: Callable[[], None], config: Config, asked: str
+) -> None:
+    with pytest.raises(Interrupted):
+        begin(Toy(stop=f"old{'-1of2' if config['fold'] else ''}"), tmp_path, config, "old")
+    before, kind = states(tmp_path), Toy()
+    together()
+    for work in (
+        lambda: begin(kind, tmp_path, config),
+        lambda: resume(kind, tmp_path, min(before)),
+    ):
+        with pytest.raises(Changed, match=f"TF_CONFIG: several machines.* run, with {asked}, or"):
+            work()
+    assert kind.trained == kind.measured == []
+    assert states(tmp_path) == before
+
+
+def test_several_machines_train_one_run(tmp_path: Path, together: Callable[[], None]) -> None:
+    together()
+    kind = Simple()
+    begin(kind, tmp_path, ALONE)
+    assert kind.trained == ["a"]
 
 
 def test_only_the_first_process_tells_of_a_run(

@@ -16,6 +16,7 @@ import keras
 from training.classes import report
 from training.classes.kind import Kind, Planned, Set
 from training.durable import digest
+from training.engine.keras_ranks import place
 from training.engine.keras_train import Config
 from training.errors import Changed
 from training.run import read_config, say
@@ -44,10 +45,21 @@ def begun(kind: Kind, root: Path, plan: Sequence[Planned], name: str, key: str) 
         ends = [one.end.removesuffix(of_fold("", one.config["fold"])) for one in plan]
         for end in dict.fromkeys(reversed(ends)):
             _free(kind, root, f"{name}{end}", fold)
+    _on_one_machine(plan)
     if len(plan) == 1:
         _alone(kind, root, plan[0].config, name)
     else:
         _all(kind, root, plan, name or digest([plan[-1].config, key])[:8])
+
+
+def _on_one_machine(plan: Sequence[Planned]) -> None:
+    """Several machines train one run: between two of them, nothing keeps them together."""
+    if len(plan) > 1 and place()[1] > 1:
+        asked = ["no FOLDS"] if plan[0].config["fold"] else []
+        asked += [] if all(one.told for one in plan) else ["ABLATION=no"]
+        do = f"train a single run, with {' and '.join(asked)}, or all of them on one machine"
+        what = "several machines cannot train several runs"
+        raise Changed(what, "TF_CONFIG", "one run", len(plan), do)
 
 
 def _free(kind: Kind, root: Path, name: str, fold: Fold) -> None:
@@ -104,8 +116,7 @@ def _one(
     what = [one.words] if one.words else []
     what += [f"fold {fold[0]} of {fold[1]}"] if fold else []
     say(": ".join([f"{number + 1} of {len(plan)}", ", ".join(what) or kind.model, folder.name]))
-    if _trained(kind, folder.parents[2], one.config, folder.name, checkpoint) is None:
-        raise Changed("several runs are trained by one process", "TF_CONFIG", "none")
+    _trained(kind, folder.parents[2], one.config, folder.name, checkpoint)
     keras.backend.clear_session()
 
 
@@ -114,6 +125,7 @@ def resumed(kind: Kind, folder: Path, checkpoint: int = -1) -> None:
     one they are about is worked on last."""
     root, config = folder.parents[2], read_config(folder)["config"]
     plan = kind.plan(config)
+    _on_one_machine(plan)
     if len(plan) == 1:
         _alone(kind, root, config, folder.name, checkpoint)
         return
