@@ -36,7 +36,7 @@ from training.data.index import load_index  # noqa: E402
 from training.durable import hash_of  # noqa: E402
 from training.engine import keras_ranks  # noqa: E402
 from training.engine.checkpoint import Checkpoints, step_of  # noqa: E402
-from training.run import read_config, read_state  # noqa: E402
+from training.run import opened, read_config, read_state  # noqa: E402
 
 LOUD, WIDE, PLAIN = "tiny-other", "tiny-wide", "tiny-plain"
 STEPS = 18  # of two epochs
@@ -188,6 +188,22 @@ def test_every_variable_reaches_the_configuration(
     assert config["augment"] is None
     assert config["start"] == [str(start), hashlib.sha256(b"weights").hexdigest()]
     assert config["teachers"] == [[str(answers), hash_of(answers)]] * 2
+
+
+@pytest.mark.parametrize(("folds", "runs"), [("0", 1), ("3", 3)])
+def test_a_budget_is_shared_by_all_runs_of_a_training(
+    artifacts: Path, monkeypatch: pytest.MonkeyPatch, folds: str, runs: int
+) -> None:
+    """Of which each is known again by the same command."""
+    plans: list[Any] = []
+    monkeypatch.setattr(course, "begun", lambda kind, root, plan, *rest: plans.extend(plan))
+    assert told("train", artifacts, BUDGET="1h", FOLDS=folds, RUN="timed").code == 0
+    assert [one.config["settings"]["budget"] for one in plans] == [3600 / runs] * runs
+    with opened(artifacts, "classifier", plans[0].config, {}, name=f"timed{plans[0].end}"):
+        pass
+    assert told("train", artifacts, BUDGET="1h", FOLDS=folds, RUN="timed").code == 0
+    again = told("train", artifacts, BUDGET="2h", FOLDS=folds, RUN="timed")
+    obeyed.assert_one_line(again, 2, f"config.settings.budget = {3600 / runs}; got {7200 / runs}")
 
 
 @pytest.mark.parametrize(

@@ -266,9 +266,21 @@ def test_every_variable_reaches_the_configuration(
     config = plan[0].config
     settings = config["settings"]
     assert (config["net"], config["augment"], config["ablation"]) == ("hybrid-small", None, False)
-    assert (settings["epochs"], settings["budget"], settings["seed"]) == (7, 5400, 3)
+    assert (settings["epochs"], settings["budget"], settings["seed"]) == (7, 5400 / 3, 3)
     assert settings["precision"] == profiles.PROFILES["best"].settings.precision
     assert "ceiling 9.00 GB" in one.err
+
+
+@pytest.mark.parametrize(("folds", "runs"), [("0", 4), ("2", 8)])
+def test_a_budget_is_shared_by_all_runs_of_a_training(
+    made: Made, monkeypatch: pytest.MonkeyPatch, folds: str, runs: int
+) -> None:
+    plans: list[Any] = []
+    monkeypatch.setattr(course, "begun", lambda kind, root, plan, *rest: plans.extend(plan))
+    monkeypatch.setattr(train, "_parts", lambda *given: 1)
+    one = told("train", made[0], BUDGET="1h", FOLDS=folds)
+    assert one.code == 0, one.err
+    assert [each.config["settings"]["budget"] for each in plans] == [3600 / runs] * runs
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,8 @@ def changed(old: Settings, new: Settings) -> dict[str, Any]:
         ({"seed": 9, "epochs": 0, "budget": ""}, {}),
         ({"seed": 9, "budget": "1h30m"}, {"budget": 5400.0}),
         ({"seed": 9, "budget": "0"}, {"budget": 0.0}),  # without one, though the profile has
+        ({"seed": 9, "budget": "2h", "runs": 20}, {"budget": 360.0}),
+        ({"seed": 9, "runs": 4}, {"budget": 15.0}),  # the profile's own
         ({"seed": SEEDS - 1, "epochs": 1, "budget": "2d"},
          {"seed": 4294967295, "epochs": 1, "budget": 172800.0}),
     ],

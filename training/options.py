@@ -75,7 +75,10 @@ def of_training(command: Callable[..., None]) -> Callable[..., None]:
     each = (
         option("--epochs", envvar="EPOCHS", type=Whole(1), default=None),
         option(
-            "--budget", envvar="BUDGET", default="", help="Such as 8h: training ends within it."
+            "--budget",
+            envvar="BUDGET",
+            default="",
+            help="Such as 8h: training ends within it, with all its folds and variants.",
         ),
         option("--seed", envvar="SEED", type=Whole(0), default=0),
         option("--run", envvar="RUN", default="", help="A name. [default: made from all of these]"),

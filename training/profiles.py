@@ -25,15 +25,15 @@ def named(profiles: Mapping[str, P], name: str) -> P:
 
 
 def asked(
-    settings: Settings, epochs: int | None = None, budget: str = "", seed: int = 0
+    settings: Settings, epochs: int | None = None, budget: str = "", seed: int = 0, runs: int = 1
 ) -> Settings:
-    """A profile's settings with what a person asked for."""
+    """A profile's settings with what a person asked for, for each of the runs that it is for: a
+    budget is of all of them."""
     if not 0 <= seed < SEEDS:
         raise Changed("out of range", "SEED", f"0 to {SEEDS - 1}", seed)
     more: dict[str, Any] = {"epochs": epochs} if epochs else {}
-    if budget:
-        more["budget"] = seconds(budget)
-    return replace(settings, seed=seed, **more)
+    limit = seconds(budget) if budget else settings.budget
+    return replace(settings, seed=seed, budget=limit / runs, **more)
 
 
 def chosen(
@@ -45,12 +45,13 @@ def chosen(
     budget: str = "",
     seed: int = 0,
     init: bool = False,
+    runs: int = 1,
     **more: str,
 ) -> P:
     """A profile with what a person asked for beside it; what is empty in `more` stays. `init`: it
-    starts from another run's weights."""
+    starts from another run's weights; `runs` are trained with it, which share the budget."""
     profile: Any = named(profiles, name)
-    settings = asked(profile.settings, epochs, budget, seed)
+    settings = asked(profile.settings, epochs, budget, seed, runs)
     if init:
         settings = replace(settings, rate=settings.rate * INIT_SCALE)
     changed: dict[str, Any] = {field: value for field, value in more.items() if value}

@@ -53,9 +53,9 @@ def train_command(
 ) -> None:
     """Train, then measure on the test split, or on all folds."""
     root, recipe = Path(artifacts), one_recipe(recipe)
-    profile = chosen(asked.pop("profile"), **asked)
-    names = [f"{run}{end}" for end in ("", *fold_ends(folds))]
-    can_begin(root, MODEL, {"recipe": recipe, **profile.config()}, names)
+    names = [f"{run}{end}" for end in fold_ends(folds)]
+    profile = chosen(asked.pop("profile"), runs=len(names), **asked)
+    can_begin(root, MODEL, {"recipe": recipe, **profile.config()}, [run, *names])
     tensorflow()
     from training.classes import course
     from training.classifier.train import planned

@@ -53,10 +53,10 @@ def train_command(
 ) -> None:
     """Train, with what shows what each part is worth, then measure."""
     root, recipe = Path(artifacts), one_recipe(recipe)
-    profile = chosen(asked.pop("profile"), **asked)
     ceiling = size(max_ram) if max_ram else 0
     ends = [f"-{variant}" if variant else "" for variant in VARIANTS if ablation or not variant]
     each = [f"{run}{end}{fold}" for end in ends for fold in fold_ends(folds)]
+    profile = chosen(asked.pop("profile"), runs=len(each), **asked)
     can_begin(root, MODEL, {"recipe": recipe, **profile.config()}, [run, *each])
     tensorflow()
     from training.classes import course
