@@ -133,6 +133,18 @@ def test_the_parts_of_a_run_are_found_by_its_name(tmp_path: Path) -> None:
     assert [folder.name for folder in runs.family_of(tmp_path, "d")] == ["d-1of2", "d-raw-1of2"]
     for name in ("c-raw", "e", "other/c", "c*", "[c]"):
         assert not runs.family_of(tmp_path, name), name
+    for name, known, one in (
+        ("d", "toy/d-1of2, toy/d-raw-1of2", "d-1of2"),
+        ("toy/c", "toy/c-features, toy/c-raw", "c-raw"),
+    ):  # fmt: skip
+        with pytest.raises(RunError) as said:
+            runs.named(tmp_path, name)
+        assert str(said.value) == (
+            f"{tmp_path}/runs: a name of folds or variants, not of one run; "
+            f"expected one of {known}; got {name}. Name one of them, such as RUN={one}"
+        )
+    with pytest.raises(RunError, match="no such run; expected one of toy/c-features, "):
+        runs.named(tmp_path, "e")
     assert (runs.fold_ends(2), runs.fold_ends(0)) == (["-1of2", "-2of2"], [""])
 
 

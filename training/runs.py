@@ -25,9 +25,14 @@ def named(root: Path, run: str, model: str = "*") -> Path:
     meant = [folder for folder in found if run in (folder.name, str(folder.relative_to(runs)))]
     if len(meant) == 1:
         return meant[0]
-    known = ", ".join(str(folder.relative_to(runs)) for folder in meant or found)
+    parts = [] if meant else family_of(root, run, model)
+    known = ", ".join(str(folder.relative_to(runs)) for folder in meant or parts or found)
     what = "several such runs" if meant else "no such run"
-    raise RunError(what, runs, f"one of {known}" if known else "a run: there is none", run)
+    do = ""
+    if parts:  # the shortest name is the model's own, not a variant's
+        what = "a name of folds or variants, not of one run"
+        do = f"name one of them, such as RUN={min((one.name for one in parts), key=len)}"
+    raise RunError(what, runs, f"one of {known}" if known else "a run: there is none", run, do)
 
 
 def fold_ends(count: int) -> list[str]:
