@@ -182,11 +182,20 @@ def test_shares_and_parts_tile_every_batch(index: Index, held: bool) -> None:
 
 
 @both
-@pytest.mark.parametrize(("world", "parts"), [(3, 1), (1, 3), (2, 4)])
+@pytest.mark.parametrize(
+    ("world", "parts", "do"),
+    [
+        (3, 1, "Let as many machines learn as divide it"),
+        (1, 3, "Let 2 of them learn: CUDA_VISIBLE_DEVICES=0,1"),
+        (1, 7, "Let 4 of them learn: CUDA_VISIBLE_DEVICES=0,1,2,3"),
+        (2, 4, "Let 2 of them learn: CUDA_VISIBLE_DEVICES=0,1"),
+    ],
+)
 def test_a_batch_that_does_not_divide_is_refused(
-    index: Index, held: bool, world: int, parts: int
+    index: Index, held: bool, world: int, parts: int, do: str
 ) -> None:
-    with pytest.raises(DataError, match=f"batch of 4 for {world} .*{world * parts} divides"):
+    said = f"batch of 4 for {world} .*{world * parts} divides. {do}$"
+    with pytest.raises(DataError, match=said):
         made(index, held=held).epoch(0, share=Share(0, world), parts=parts)
 
 

@@ -113,12 +113,12 @@ class Examples:
         """
         pieces = share.world * parts
         if self.batch % pieces or (pieces > 1 and not self.shuffle):
-            raise DataError(
-                f"a batch of {self.batch} for {share.world} processes with {parts} replicas each",
-                self.index.folder,
-                f"shuffled examples and a batch that {pieces} divides",
-                do="choose another batch",
-            )
+            fit = max((n for n in range(1, parts) if not self.batch % (share.world * n)), default=0)
+            fewer = f"let {fit} of them learn: CUDA_VISIBLE_DEVICES={','.join(map(str, range(fit)))}"
+            what = f"a batch of {self.batch} for {share.world} processes with {parts} replicas each"
+            wanted = f"shuffled examples and a batch that {pieces} divides"
+            do = fewer if fit else "let as many machines learn as divide it"
+            raise DataError(what, self.index.folder, wanted, do=do)
         way = self._from_memory if self.held else self._from_files
         with tf.device("CPU:0"):
             made = way(epoch, first, share, parts)
