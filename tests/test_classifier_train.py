@@ -20,9 +20,10 @@ import keras  # noqa: E402
 from tests import balanced, classifying, corpus, here  # noqa: E402
 from tests.classifying import ANSWERS, NAME, fresh  # noqa: E402
 from tests.smallest import tiny  # noqa: E402
+from training.classes import moments  # noqa: E402
 from training.classes.parts import parts  # noqa: E402
 from training.classes.validation import Validation  # noqa: E402
-from training.classifier import MODEL, profiles, train  # noqa: E402
+from training.classifier import MODEL, kind, profiles, train  # noqa: E402
 from training.classifier.loss import Objective  # noqa: E402
 from training.classifier.profiles import Profile  # noqa: E402
 from training.classifier.teacher import TEACHER, taught  # noqa: E402
@@ -35,7 +36,7 @@ from training.engine.checkpoint import Checkpoints  # noqa: E402
 from training.errors import Changed, RunError  # noqa: E402
 from training.graph import answers  # noqa: E402
 from training.graph.answers import Asked, softmax  # noqa: E402
-from training.run import opened, read_config, read_metrics  # noqa: E402
+from training.run import cores, opened, read_config, read_metrics  # noqa: E402
 
 PLAIN = replace(
     profiles.PROFILES["demo"], backbone="mn", batch=8, smoothing=0.0, balance=0.0, augment=None
@@ -259,14 +260,79 @@ def test_a_configuration_holds_what_training_examples_are_like(
     assert profiles.profile_of(found) == PLAIN
 
 
+def test_a_fold_is_normalised_by_what_it_learns_from_alone(
+    shards: Path, index: Index, stored: Mapping[str, np.ndarray]
+) -> None:
+    plan, _ = train.planned(shards, NAME, PLAIN, [], "", 3)
+    own, found = np.arange(17) * 256 < stored["valid"][:, None], []
+    assert not own.all()
+    for k, (end, config, *_) in enumerate(plan):
+        held = parts(index, (k + 1, 3))
+        seen = stored["logmel"][held.train][own[held.train]].astype(np.float64)
+        np.testing.assert_allclose(config["mean"], seen.mean(0), rtol=1e-9)
+        np.testing.assert_allclose(config["deviation"], seen.std(0), rtol=1e-6)
+        assert (end, config["fold"]) == (f"-{k + 1}of3", [k + 1, 3])
+        found.append(config["mean"])
+        rest = {name: config[name] for name in config if name not in ("fold", "mean", "deviation")}
+        assert rest == {name: plan[0].config[name] for name in rest}
+        assert kind.plan(shards, config) == plan  # what resume goes by
+    assert len({tuple(mean) for mean in found}) == 3
+    (alone,), _ = train.planned(shards, NAME, PLAIN, [], "", 0)
+    assert alone.config == train.configuration(index, PLAIN)
+    assert kind.plan(shards, alone.config) == [alone]
+
+
+def test_means_and_deviations_of_the_train_split_are_the_index_s(index: Index) -> None:
+    (found,) = moments._moments(index, spectrum(index), [parts(index, None).train])
+    held = index.statistics["logmel"]
+    np.testing.assert_allclose(found["mean"], held.mean, rtol=1e-12)
+    np.testing.assert_allclose(found["deviation"], held.deviation, rtol=1e-9)
+
+
+def test_no_value_of_what_a_fold_leaves_out_counts(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mask, field = parts(index, (1, 3)).train.copy(), spectrum(index)
+    order = [shard for split in SPLITS for shard in index.shards(split, "hdf5")]
+    ends = np.cumsum([shard.examples for shard in order])
+    want = moments.of_folds(index, field, 3)
+
+    def spoilt(index: Index, shard: Any, names: Any, real: Any = moments.read_shard) -> Any:
+        found, end = real(index, shard, names), ends[order.index(shard)]
+        out = ~mask[end - shard.examples : end]
+        found["logmel"][out], found["valid"][out] = np.nan, 0
+        return found
+
+    monkeypatch.setattr(moments, "read_shard", spoilt)
+    first, *others = moments.of_folds(index, field, 3)
+    assert first == want[0]
+    assert all(np.isnan(one["mean"]).all() for one in others)
+    mask[np.flatnonzero(mask)[-1]] = False
+    assert np.isnan(moments.of_folds(index, field, 3)[0]["mean"]).all()
+
+
+def test_shards_that_tensorflow_reads_are_summed_alike(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its threads are fixed before."""
+    want, fixed = moments.of_folds(index, spectrum(index), 2), []
+    monkeypatch.setattr(moments, "joined", fixed.append)
+    only = tuple(shard for shard in index.entries if shard.format == "tfrecord")
+    found = moments.of_folds(replace(index, entries=only), spectrum(index), 2)
+    assert fixed == [cores()]
+    for one, other in zip(found, want, strict=True):
+        assert one["fold"] == other["fold"]
+        np.testing.assert_allclose(one["mean"], other["mean"], rtol=1e-12)
+        np.testing.assert_allclose(one["deviation"], other["deviation"], rtol=1e-9)
+
+
 def test_files_are_noted_with_their_hashes(index: Index, shards: Path, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"abc")
     teacher = shards / ANSWERS
-    found = train.configuration(index, PLAIN, fold=(2, 3), teachers=[teacher], start=tmp_path / "x")
+    found = train.configuration(index, PLAIN, teachers=[teacher], start=tmp_path / "x")
     assert found["teachers"] == [[str(teacher), hash_of(teacher)]]
     key = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert key in found["start"]
-    assert found["fold"] == [2, 3]
 
 
 def test_there_must_be_one_spectrogram(shards: Path, index: Index) -> None:

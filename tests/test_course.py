@@ -18,13 +18,21 @@ import keras  # noqa: E402
 
 from tests.trainings import KERAS  # noqa: E402
 from training.classes import course  # noqa: E402
-from training.classes.course import begun, folds, of_fold, resumed  # noqa: E402
+from training.classes.course import begun, of_fold, resumed  # noqa: E402
 from training.classes.kind import Planned, Set  # noqa: E402
 from training.errors import Changed, Interrupted  # noqa: E402
 from training.run import opened, read_config, read_state  # noqa: E402
 
 ALONE = {"width": 3, "fold": None, "variant": ""}
 Config = Mapping[str, Any]
+
+
+def folds(config: Config) -> list[tuple[str, dict[str, Any]]]:
+    """What is added to the name of each fold, and its configuration."""
+    if not config["fold"]:
+        return [("", dict(config))]
+    each = [[k + 1, config["fold"][1]] for k in range(config["fold"][1])]
+    return [(of_fold("", fold), {**config, "fold": fold}) for fold in each]
 
 
 @dataclass
@@ -53,7 +61,7 @@ class Toy:
                 run.mark("finished")
             return run.folder, SimpleNamespace(told="done")
 
-    def plan(self, config: Config) -> list[Planned]:
+    def plan(self, root: Path, config: Config) -> list[Planned]:
         """On each fold: the variant, then the model."""
         return [
             Planned(f"{'-raw' if variant else ''}{end}", {**one, "variant": variant}, not variant)
@@ -66,7 +74,7 @@ class Toy:
 class Simple(Toy):
     """Without variants."""
 
-    def plan(self, config: Config) -> list[Planned]:
+    def plan(self, root: Path, config: Config) -> list[Planned]:
         return [Planned(end, one) for end, one in folds(config)]
 
 
@@ -101,7 +109,7 @@ def of(count: int, number: int = 1, **more: Any) -> dict[str, Any]:
 
 
 def begin(kind: Toy, root: Path, config: Config, name: str = "a", key: str = "key") -> None:
-    begun(kind, root, kind.plan(config), name, key)  # type: ignore[arg-type]
+    begun(kind, root, kind.plan(root, config), name, key)  # type: ignore[arg-type]
 
 
 def resume(kind: Toy, root: Path, name: str, checkpoint: int = -1) -> None:
@@ -119,21 +127,7 @@ SIX = ["a-raw-1of3", "a-1of3", "a-raw-2of3", "a-2of3", "a-raw-3of3", "a-3of3"]
 # ------------------------------------------------------------------ the plan
 
 
-def test_folds_come_in_order_each_with_its_number_alone() -> None:
-    config = of(3, 2, settings={"seed": 1})
-    found = folds(config)
-    assert [end for end, _ in found] == ["-1of3", "-2of3", "-3of3"]
-    assert [one.pop("fold") for _, one in found] == [[1, 3], [2, 3], [3, 3]]
-    rest = {name: value for name, value in config.items() if name != "fold"}
-    assert [one for _, one in found] == [rest] * 3
-    assert config["fold"] == [2, 3]
-
-
-def test_without_folds_there_is_one_run() -> None:
-    ((end, one),) = folds(ALONE)
-    assert (end, one) == ("", ALONE)
-    one["width"] = 9
-    assert ALONE["width"] == 3
+def test_the_name_of_a_fold_tells_its_number() -> None:
     assert (of_fold("a-b", None), of_fold("a-b", (2, 10))) == ("a-b", "a-b-2of10")
 
 

@@ -21,6 +21,7 @@ import keras  # noqa: E402
 from tests import corpus, hybrids  # noqa: E402
 from tests.here import fresh  # noqa: E402
 from tests.hybrids import BARE, LONE, MUTE, NAME, NUMBERS, SAMPLES, Stub, small  # noqa: E402
+from training.classes import moments  # noqa: E402
 from training.classes.parts import parts  # noqa: E402
 from training.data.index import SPLITS, DataError, Index, load_index  # noqa: E402
 from training.data.tf_data import narrow  # noqa: E402
@@ -90,8 +91,25 @@ def test_each_fold_has_its_variants_and_the_last_is_the_model(
     for k, one in enumerate(plan):
         assert one.config["fold"] == ([k // each + 1, folds] if folds else None)
         assert one.end.split("-")[1:2] == [one.config["variant"]] or one.told
-        rest = {**one.config, "fold": None, "variant": ""}
-        assert rest == {**plan[-1].config, "fold": None}  # they differ in nothing else
+        own = {name: plan[-1].config[name] for name in ("fold", "mean", "deviation", "variant")}
+        assert {**one.config, **own} == plan[-1].config  # they differ in nothing else
+
+
+def test_a_fold_is_normalised_by_what_it_learns_from_alone(
+    shards: Path, index: Index, stored: Mapping[str, np.ndarray]
+) -> None:
+    for one in planned(shards, folds=2):
+        held = parts(index, tuple(one.config["fold"]))
+        seen = stored["vector"][held.train].astype(np.float64)
+        np.testing.assert_allclose(one.config["mean"], seen.mean(0), rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(one.config["deviation"], seen.std(0), rtol=1e-5, atol=1e-6)
+
+
+def test_means_and_deviations_of_the_train_split_are_the_index_s(index: Index) -> None:
+    (found,) = moments._moments(index, train._field(index, "vector"), [parts(index, None).train])
+    held = index.statistics["vector"]
+    np.testing.assert_allclose(found["mean"], held.mean, rtol=1e-12)
+    np.testing.assert_allclose(found["deviation"], held.deviation, rtol=1e-9)
 
 
 @pytest.mark.parametrize(("folds", "ablation"), [(0, True), (0, False), (2, True)])
@@ -102,7 +120,7 @@ def test_any_run_knows_all_that_it_was_trained_with(
     plan = planned(shards, folds=folds, ablation=ablation)
     as_kept = json.loads(dump_json([list(one) for one in plan]))
     for _, config, *_ in as_kept:
-        again = kind.plan(config)
+        again = kind.plan(shards, config)
         assert json.loads(dump_json([list(one) for one in again])) == as_kept
 
 

@@ -9,7 +9,6 @@ itself to be compared with. Their names begin with the one name and end with wha
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
 
@@ -22,20 +21,11 @@ from training.errors import Changed
 from training.run import read_config, say
 from training.runs import folds_of
 
-Fold = tuple[int, int] | None  # its number from 1, of so many
+Fold = Sequence[int] | None  # its number from 1, of so many
 
 
 def of_fold(name: str, fold: Fold) -> str:
     return f"{name}-{fold[0]}of{fold[1]}" if fold else name
-
-
-def folds(config: Config) -> list[tuple[str, dict[str, Any]]]:
-    """What is added to the name of each fold, and its configuration; only one without folds."""
-    if not config["fold"]:
-        return [("", dict(config))]
-    count = config["fold"][1]
-    each = [(k + 1, count) for k in range(count)]
-    return [(of_fold("", fold), {**config, "fold": list(fold)}) for fold in each]
 
 
 def begun(kind: Kind, root: Path, plan: Sequence[Planned], name: str, key: str) -> None:
@@ -124,7 +114,7 @@ def resumed(kind: Kind, folder: Path, checkpoint: int = -1) -> None:
     """Go on with a run; where it is one of several, with all of them in their order, so that the
     one they are about is worked on last."""
     root, config = folder.parents[2], read_config(folder)["config"]
-    plan = kind.plan(config)
+    plan = kind.plan(root, config)
     _on_one_machine(plan)
     if len(plan) == 1:
         _alone(kind, root, config, folder.name, checkpoint)

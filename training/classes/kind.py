@@ -37,7 +37,8 @@ class Kind:
     model: str  # its runs are in artifacts/runs/<model>
     train: Callable[[Path, Config, str, int], tuple[Path, Result] | None]
     trained: Callable[[Path], Trained]
-    plan: Callable[[Config], Sequence[Planned]]  # the runs trained with one of this configuration
+    # The runs that are trained with one of this configuration, in these artifacts.
+    plan: Callable[[Path, Config], Sequence[Planned]]
     answers: Callable[[Trained, Index, np.ndarray], Answers]  # for the positions in a mask
     statistics: Callable[[Config, Index, np.ndarray], np.ndarray]  # what baselines look at
     heard: Callable[[Mapping[str, Any], Config], Any]  # what of a recipe makes a net's numbers

@@ -33,12 +33,21 @@ class Parts:
         return {name: self.told[field][part] for name, field in names.items()}
 
 
-def parts(index: Index, fold: tuple[int, int] | None, seed: int = 0) -> Parts:
-    """The index's own splits, or fold `fold[0]` (from 1) of `fold[1]`."""
+def known(index: Index) -> dict[str, np.ndarray]:
+    """Of each position: label, group, fold, source."""
     if "label" not in {field.name for field in index.fields} or not index.classes:
         do = "name a recipe with classes, such as noise-classifier"
         raise DataError(f"{index.name} has no classes", index.folder, "a label", do=do)
-    told = narrow(index, SPLITS, ("label", "group", "fold", "source"))
+    return narrow(index, SPLITS, ("label", "group", "fold", "source"))
+
+
+def parts(
+    index: Index, fold: tuple[int, int] | None, seed: int = 0,
+    told: Mapping[str, np.ndarray] | None = None,
+) -> Parts:  # fmt: skip
+    """The index's own splits, or fold `fold[0]` (from 1) of `fold[1]`; `told` is what is `known` of
+    the index, where it was read before."""
+    told = known(index) if told is None else told
     if fold is None:
         sizes = [index.examples(split) for split in SPLITS]
         split = np.repeat(np.arange(len(SPLITS)), sizes)

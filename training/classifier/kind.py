@@ -13,6 +13,7 @@ import numpy as np
 from training.classes import course, report
 from training.classes.baselines import statistics
 from training.classes.kind import Answers, Kind, Planned
+from training.classes.moments import of_run
 from training.classes.table import table
 from training.classifier import MODEL, use
 from training.classifier.card import card
@@ -28,16 +29,21 @@ from training.report import Report
 AT_ONCE = 256  # examples whose statistics are taken at once
 
 
-def plan(config: Config) -> list[Planned]:
+def plan(root: Path, config: Config) -> list[Planned]:
     """The run itself, or one for each fold."""
     return [
-        Planned(end, one if one == config else {**one, "teachers": _same(config, one["fold"])})
-        for end, one in course.folds(config)
+        Planned(
+            course.of_fold("", own["fold"]),
+            {**config, **own, "teachers": _same(config, own["fold"])},
+        )
+        for own in of_run(root, config, config["features"])
     ]
 
 
 def _same(config: Config, fold: list[int]) -> list[list[str]]:
-    """The teachers of another fold."""
+    """The teachers of a fold."""
+    if fold == config["fold"]:
+        return list(config["teachers"])
     old, new = (course.of_fold("", (of[0], of[1])) for of in (config["fold"], fold))
     paths = [Path(path) for path, _ in config["teachers"]]
     moved = [p.parent.with_name(p.parent.name.replace(old, new)) / p.name for p in paths]

@@ -12,8 +12,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from training.classes.course import of_fold
+from training.classes.course import Fold, of_fold
 from training.classes.kind import Planned
+from training.classes.moments import of_folds
 from training.classes.parts import parts
 from training.classes.validation import Validation
 from training.classifier import MODEL
@@ -43,19 +44,15 @@ def planned(
     """The runs to train on a recipe's own splits, or on each fold; and the key of its index.
     `teachers` are runs or files of answers."""
     index, start = load_index(root / recipe), Path(weights) if weights else None
-    each: list[tuple[int, int] | None] = [(k + 1, folds) for k in range(folds)]
-    return [
-        Planned(
-            of_fold("", fold),
-            configuration(
-                index, profile, fold=fold, teachers=_answers(root, teachers, fold), start=start
-            ),
-        )
-        for fold in each or [None]
-    ], index.key
+    plan = []
+    for own in of_folds(index, spectrum(index), folds):
+        files = _answers(root, teachers, own["fold"])
+        config = configuration(index, profile, teachers=files, start=start)
+        plan.append(Planned(of_fold("", own["fold"]), {**config, **own}))
+    return plan, index.key
 
 
-def _answers(root: Path, asked: Sequence[str], fold: tuple[int, int] | None) -> list[Path]:
+def _answers(root: Path, asked: Sequence[str], fold: Fold) -> list[Path]:
     """Files of answers: as named, or those of the named runs (of the same fold)."""
     found = []
     for word in asked:
@@ -70,11 +67,10 @@ def _answers(root: Path, asked: Sequence[str], fold: tuple[int, int] | None) -> 
 
 
 def configuration(
-    index: Index, profile: Profile, *, fold: tuple[int, int] | None = None,
-    teachers: Sequence[Path] = (), start: Path | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """What determines a new run's weights, besides its data: `teachers` are files of answers,
-    `start` is one of weights to begin with."""
+    index: Index, profile: Profile, *, teachers: Sequence[Path] = (), start: Path | None = None
+) -> dict[str, Any]:
+    """What determines a new run's weights, besides its data, without folds: `teachers` are files
+    of answers, `start` is one of weights to begin with."""
     field = spectrum(index)
     statistics = index.statistics[field.name]
     return {
@@ -86,7 +82,7 @@ def configuration(
         "classes": list(index.classes),
         "mean": list(statistics.mean),
         "deviation": list(statistics.deviation),
-        "fold": list(fold) if fold else None,
+        "fold": None,
         "teachers": [[str(path.resolve()), hash_of(path)] for path in teachers],
         "start": [str(start.resolve()), hash_of(start)] if start else None,
         "replicas": replicas(),

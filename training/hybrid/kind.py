@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from training.classes import course, report
+from training.classes import report
 from training.classes.kind import Answers, Kind, Planned, Set
+from training.classes.moments import of_run
 from training.classes.summary import Summary
 from training.classes.table import table
 from training.data.index import Index
@@ -30,11 +31,10 @@ from training.report import Report
 AT_ONCE = 32  # examples that are viewed at once
 
 
-def plan(config: Config) -> list[Planned]:
+def plan(root: Path, config: Config) -> list[Planned]:
     """The run with its variants, on each fold where it is of one."""
-    each = [one["fold"] for _, one in course.folds(config)]
-    folds = [(fold[0], fold[1]) if fold else None for fold in each]
-    return [one for fold in folds for one in variants(config, fold)]
+    each = of_run(root, config, "vector")
+    return [one for own in each for one in variants({**config, **own})]
 
 
 def answers(one: Trained, index: Index, part: np.ndarray) -> Answers:

@@ -13,6 +13,7 @@ import numpy as np
 
 from training.classes.course import of_fold
 from training.classes.kind import Planned
+from training.classes.moments import of_folds
 from training.classes.parts import Parts, parts
 from training.classes.validation import Validation
 from training.data.index import SPLITS, DataError, Field, Index, load_index
@@ -32,8 +33,6 @@ from training.run import Run, cores, read_config, say
 
 FIELDS = ("wave", "vector")
 
-Fold = tuple[int, int] | None
-
 
 def planned(
     root: Path, recipe: str, profile: Profile, folds: int, ablation: bool, ceiling: int, name: str
@@ -41,9 +40,9 @@ def planned(
     """The runs to train on a recipe's own splits, or on each fold, with the variants that show what
     each part is worth; what they are called; and the key of its index."""
     index = load_index(root / recipe)
-    each: list[Fold] = [(k + 1, folds) for k in range(folds)] or [None]
     config = configuration(index, profile, ablation=ablation)
-    plan = [one for fold in each for one in variants(config, fold)]
+    each = of_folds(index, _field(index, "vector"), folds)
+    plan = [one for own in each for one in variants({**config, **own})]
     # Not after the parts, which follow from what memory is free.
     data = {index.name: index.key}
     name = name or called({"model": MODEL, "config": plan[-1].config, "data": data})
@@ -52,14 +51,14 @@ def planned(
     return [one._replace(config={**one.config, **more}) for one in plan], name, index.key
 
 
-def variants(config: Config, fold: Fold) -> list[Planned]:
-    """The runs of one fold; the last one is the model."""
+def variants(config: Config) -> list[Planned]:
+    """The runs of one fold, or without; the last one is the model."""
     names = [end for end in VARIANTS if config["ablation"] or not end]
     ends = [f"-{end}" if end else "" for end in names]
     return [
         Planned(
-            of_fold(end, fold),
-            {**config, "variant": name, "fold": list(fold) if fold else None},
+            of_fold(end, config["fold"]),
+            {**config, "variant": name},
             not name,
             WORDS[name],
         )
