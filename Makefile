@@ -36,7 +36,7 @@ $(sort $(ASKED) VENV PYTHON GPU); set others before make))
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' Makefile
 	@echo "  of data:     DATA=folder RECIPE=name|file.toml LAYOUT= ROLE= SPLITS= JOBS= MAX_RAM= MAX_REJECTED= ARTIFACTS="
-	@echo "  of training: RECIPE= PROFILE=demo EPOCHS= BUDGET=8h SEED= RUN=name; all but diarizers: PROFILE=best|classic"
+	@echo "  of training: RECIPE= PROFILE=demo|best|classic EPOCHS= BUDGET=8h SEED= RUN=name (diarizers: see below)"
 	@echo "  of denoisers: PROFILE=small ARCH= INIT=run PROCESSES="
 	@echo "  of classifiers: BACKBONE= WEIGHTS=file TEACHER=run FOLDS=5 AUGMENT=no"
 	@echo "  of hybrids: NET= FOLDS=5 AUGMENT=no ABLATION=no MAX_RAM=15GB   of taggers: NET= INIT=run AUGMENT=no"

@@ -42,8 +42,8 @@ def check_chunks(fd: int, size: int, head: bytes, family: str) -> None:
         if name == wanted:
             if head[:4] == b"RF64" and length == 0xFFFFFFFF and head[12:16] == b"ds64":
                 length = struct.unpack_from("<Q", head, 28)[0]
-            end = body + max(length, 0)
-            ends = {end, body + -(-length // align) * align}  # some writers leave out the padding
+            held = max(length, 0)  # CAF's is signed
+            ends = {body + held, body + -(-held // align) * align}  # some leave out the padding
             more = any(_is_chunk(fd, place, size, family) for place in ends)
             _compare(fd, length - skip, body + skip, size, more=more)
             return
