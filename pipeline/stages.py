@@ -88,7 +88,10 @@ def _scanned(asked: Request) -> scan.Manifest:
     """What the scan before found, which must have been of the same folder."""
     before, root = last(asked.artifacts), asked.root()
     if before is not None and before.root() != root:
-        raise UsageError(f"the last scan was of {before.root()}, not of {root}", do="scan it first")
+        raise UsageError(
+            f"the last scan was of {before.root()}, not of {root}",
+            do="run `make scan` with the same DATA first",
+        )
     return scan.read(asked.artifacts, root)
 
 

@@ -14,8 +14,7 @@ from pipeline.decode import Decoded
 from pipeline.errors import MelmillError
 from pipeline.progress import Progress
 from pipeline.scan import Manifest
-
-RUN = "Run `make features`"
+from pipeline.verify_notes import EXTRA, RUN
 
 
 def check(artifacts: Path, count: int) -> tuple[list[str], list[Path]]:
@@ -31,8 +30,7 @@ def check(artifacts: Path, count: int) -> tuple[list[str], list[Path]]:
     faults = [f"{path}: damaged or missing decoded audio. {RUN}" for path in damaged]
     there = {path.name for path in decoded.folder.iterdir()} - {"index.json"}
     extra = sorted(there - set(packs))
-    away = f"{RUN}; what stays then is not ours: move it away"
-    faults += [f"{decoded.folder / name}: in no index. {away}" for name in extra]
+    faults += [f"{decoded.folder / name}: {EXTRA}" for name in extra]
     known = decoded.recordings.keys() | decoded.rejected.keys()
     if not damaged and known == {r.id for r in manifest.used()}:  # else a stage is yet to be run
         faults += _lists(artifacts, manifest, decoded)

@@ -12,6 +12,7 @@ from pipeline.disk import clean, store
 from pipeline.errors import MelmillError
 
 RUN = "Run `make features`"
+EXTRA = f"in no index. {RUN}; what stays then is not ours: move it away"
 Said = tuple[list[str], list[Path]]  # (faults, damaged files)
 
 
@@ -35,7 +36,7 @@ def extra(folder: Path, named: set[str]) -> list[str]:
     """Files that no index names, receipts aside."""
     found = sorted({path.name for path in folder.iterdir()} - named)
     return [
-        f"{folder / name}: in no index. {RUN}; what stays then is not ours: move it away"
+        f"{folder / name}: {EXTRA}"
         for name in found
         if not (name.endswith(".json") and clean.SHARD.fullmatch(name))
     ]

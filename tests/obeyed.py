@@ -24,6 +24,19 @@ from training.graph.usage import FILES, TOLD
 from training.run import read_state
 
 
+def assert_budget_is_shared(
+    monkeypatch: pytest.MonkeyPatch, train: Callable[[], Told], runs: int
+) -> list[Any]:
+    """An hour that a command has is dealt out to so many runs, which are returned and not begun."""
+    plans: list[Any] = []
+    begin = "training.classes.course.begun"
+    monkeypatch.setattr(begin, lambda kind, root, plan, *rest: plans.extend(plan))
+    one = train()
+    assert one.code == 0, one.err
+    assert [each.config["settings"]["budget"] for each in plans] == [3600 / runs] * runs
+    return plans
+
+
 def names(where: Path) -> set[str]:
     return {path.name for path in where.iterdir()}
 

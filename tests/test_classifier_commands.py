@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -195,14 +196,12 @@ def test_a_budget_is_shared_by_all_runs_of_a_training(
     artifacts: Path, monkeypatch: pytest.MonkeyPatch, folds: str, runs: int
 ) -> None:
     """Of which each is known again by the same command."""
-    plans: list[Any] = []
-    monkeypatch.setattr(course, "begun", lambda kind, root, plan, *rest: plans.extend(plan))
-    assert told("train", artifacts, BUDGET="1h", FOLDS=folds, RUN="timed").code == 0
-    assert [one.config["settings"]["budget"] for one in plans] == [3600 / runs] * runs
+    train = partial(told, "train", artifacts, FOLDS=folds, RUN="timed")
+    plans = obeyed.assert_budget_is_shared(monkeypatch, partial(train, BUDGET="1h"), runs)
     with opened(artifacts, "classifier", plans[0].config, {}, name=f"timed{plans[0].end}"):
         pass
-    assert told("train", artifacts, BUDGET="1h", FOLDS=folds, RUN="timed").code == 0
-    again = told("train", artifacts, BUDGET="2h", FOLDS=folds, RUN="timed")
+    assert train(BUDGET="1h").code == 0
+    again = train(BUDGET="2h")
     obeyed.assert_one_line(again, 2, f"config.settings.budget = {3600 / runs}; got {7200 / runs}")
 
 

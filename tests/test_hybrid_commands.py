@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -275,12 +276,9 @@ def test_every_variable_reaches_the_configuration(
 def test_a_budget_is_shared_by_all_runs_of_a_training(
     made: Made, monkeypatch: pytest.MonkeyPatch, folds: str, runs: int
 ) -> None:
-    plans: list[Any] = []
-    monkeypatch.setattr(course, "begun", lambda kind, root, plan, *rest: plans.extend(plan))
     monkeypatch.setattr(train, "_parts", lambda *given: 1)
-    one = told("train", made[0], BUDGET="1h", FOLDS=folds)
-    assert one.code == 0, one.err
-    assert [each.config["settings"]["budget"] for each in plans] == [3600 / runs] * runs
+    asked = partial(told, "train", made[0], BUDGET="1h", FOLDS=folds)
+    obeyed.assert_budget_is_shared(monkeypatch, asked, runs)
 
 
 @pytest.mark.parametrize(

@@ -45,11 +45,11 @@ ROWS = [
     "scan shards packing",
     # stage 2
     "decode",
-    # what both stages left
-    "corpus",
-    # which noise goes where; are the decoded audio and the small files what they were; what a
-    # person asks; what a key is made of
-    "draws verify_corpus verify_notes request keys",
+    # what both stages left; are the small files what they were
+    "corpus verify_notes",
+    # which noise goes where; is the decoded audio what it was; what a person asks; what a key is
+    # made of
+    "draws verify_corpus request keys",
     # who talks in a conversation; who speaks in a recording
     "casts turns",
     # which example stands in which shard; who speaks where nobody says so; is every shard true
