@@ -92,7 +92,7 @@ def _plan(manifest: Manifest, root: Path, folder: Path, notes: Path) -> list[Tas
             decoder=decoder,
             sources=tuple(group),
             older={s.id: older[s.id] for s in group if s.id in older},
-            refused={s.id: refused[s.id] for s in group if s.id in refused.keys() - older.keys()},
+            refused={s.id: refused[s.id] for s in group if s.id in refused},
             condemned={},
         )
         for bits, group in groups.items()
@@ -115,7 +115,7 @@ def _older(folder: Path, decoder: str) -> tuple[dict[str, str], dict[str, tuple[
             if pack.decoder == decoder:
                 found |= dict.fromkeys(pack.recordings, os.fspath(path))
                 refused |= {i: why for i, why in pack.rejected.items() if why[0] not in OUTSIDE}
-    return found, refused
+    return found, {i: why for i, why in refused.items() if i not in found}
 
 
 def estimate(manifest: Manifest, settled: set[str]) -> int:
