@@ -154,7 +154,8 @@ distclean: ## remove the environment
 	@rm -rf $(VENV)
 
 # The environment: versions locked in .ci/, installed once; with GPU=1 again, where a stamp does not
-# say that it was that build: the other one goes first, or pip would find nothing to do.
+# say that it was that build. What is there of a framework goes first, and its stamp with it: pip
+# would find nothing to do, and two builds own the same files.
 FORCE:
 BUILD = $(if $(GPU),gpu,locked)
 AGAIN = $(if $(GPU),$(if $(filter gpu,$(shell cat $(VENV)/$(1).stamp 2>/dev/null)),,FORCE))
@@ -166,14 +167,14 @@ $(VENV)/core.stamp: .ci/core.lock
 
 $(VENV)/torch.stamp: $(VENV)/core.stamp .ci/torch.lock $(call AGAIN,torch)
 	@echo "adding torch to $(VENV)"
-	$(if $(GPU),@$(VENV)/bin/python -m pip uninstall --quiet --yes torch 2>/dev/null)
+	@rm -f $@; $(VENV)/bin/python -m pip uninstall --quiet --yes torch 2>/dev/null
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r .ci/core.lock \
 	$(if $(GPU),".[torch]",-r .ci/torch.lock)
 	@echo $(BUILD) > $@
 
 $(VENV)/tensorflow.stamp: $(VENV)/core.stamp .ci/tensorflow.lock $(call AGAIN,tensorflow)
 	@echo "adding tensorflow to $(VENV)"
-	$(if $(GPU),@$(VENV)/bin/python -m pip uninstall --quiet --yes tensorflow-cpu 2>/dev/null)
+	@rm -f $@; $(VENV)/bin/python -m pip uninstall --quiet --yes tensorflow tensorflow-cpu 2>/dev/null
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r .ci/core.lock \
 	$(if $(GPU),".[tensorflow-gpu]",-r .ci/tensorflow.lock)
 	@echo $(BUILD) > $@

@@ -63,7 +63,7 @@ def features_command(ctx: click.Context, as_before: bool, **given: Any) -> None:
     last = stages.last(asked.artifacts) if as_before else None
     default = click.core.ParameterSource.DEFAULT
     unsaid = [name for name in DATA if ctx.get_parameter_source(name) is default]
-    if last is not None and ("data" in unsaid or asked.data == last.data):
+    if last is not None and ("data" in unsaid or asked.folder() == last.folder()):
         asked = dataclasses.replace(asked, **{name: getattr(last, name) for name in unsaid})
     stages.features(asked)
 

@@ -26,8 +26,9 @@ from pipeline.scan import Manifest, Record
 
 PACK = 32 << 20  # bytes of source files in one pack: what a kill can cost each worker
 PASSING = {"changed", "unreadable"}  # reasons that may be gone by the next run
-# Reasons that lie in the machine or in what stands under the name, not in the bytes.
-OUTSIDE = PASSING | {"missing", "not_regular", "timeout", "decoder_crash"}
+# Reasons that may lie in the machine or in what stands under the name, not in the bytes: an error
+# of a decoder may be the disk's, or a lack of memory.
+OUTSIDE = PASSING | {"missing", "not_regular", "timeout", "decoder_crash", "decoder_error"}
 BARE = 12  # bytes from one byte of a file that declares no length: MP3, 44.1 kHz at 128 kbit/s
 
 
@@ -138,22 +139,25 @@ def _committed(
             return None
         wanted = {task.name: checked.of(table.parent / task.name) for task in plan}
         return decoded if packs == wanted and "" not in wanted.values() else None
-    except (OSError, MelmillError, KeyError, TypeError, ValueError, IndexError):
+    except (OSError, MelmillError):
         return None
 
 
 def stored(table: Path) -> tuple[Decoded, dict[str, str]]:
     """The index of the packs, and what `check` must say of each pack."""
     value = store.load_sealed(table)
-    names = list(value["packs"])
-    decoded = Decoded(
-        folder=table.parent,
-        key=value["key"],
-        packs={i: names[row[0]] for i, row in value["recordings"].items()},
-        recordings={i: Recording.from_row(row[1:]) for i, row in value["recordings"].items()},
-        rejected={i: (why, detail) for i, (why, detail) in value["rejected"].items()},
-    )
-    return decoded, value["packs"]
+    try:
+        names = list(value["packs"])
+        decoded = Decoded(
+            folder=table.parent,
+            key=value["key"],
+            packs={i: names[row[0]] for i, row in value["recordings"].items()},
+            recordings={i: Recording.from_row(row[1:]) for i, row in value["recordings"].items()},
+            rejected={i: (why, detail) for i, (why, detail) in value["rejected"].items()},
+        )
+        return decoded, value["packs"]
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as err:
+        raise MelmillError("of another version", where=table, do="run `make features`") from err
 
 
 def _index(decoded: Decoded, plan: Sequence[Task], checked: stamps.Hashes) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from pipeline.audio.pcm import Pack, PackWriter
 from pipeline.disk import stamps, store
 from pipeline.errors import MelmillError, Rejected
 
+CHANGED = "written to since the scan: run the same command again"
+
 
 @dataclass(frozen=True)
 class Source:
@@ -97,18 +99,26 @@ def _decode_one(writer: PackWriter, source: Source, watch: suspects.Watch) -> No
     try:
         before = stamps.stamp(os.lstat(source.path))
         if before != source.stamp and stamps.sha256_file(Path(source.path)) != source.id:
-            raise Rejected("changed", "written to since the scan: run the same command again")
+            raise Rejected("changed", CHANGED)
         inside = watch.inside(source.path, source.bytes)
-        with inside, codecs.open_sound(Path(source.path)) as reader:
-            sound = reader.sound
-            blocks = watch.counted(reader.blocks(), sound.rate)
-            writer.add(source.id, sound.rate, sound.codec, sound.store, blocks)
-        if stamps.stamp(os.lstat(source.path)) != before:
-            del writer.recordings[source.id]
-            raise Rejected("changed", "written to while it was decoded: run the same command again")
+        try:
+            with inside, codecs.open_sound(Path(source.path)) as reader:
+                sound = reader.sound
+                blocks = watch.counted(reader.blocks(), sound.rate)
+                writer.add(source.id, sound.rate, sound.codec, sound.store, blocks)
+        except Rejected:  # a file that is cut meanwhile is refused as a cut one
+            _still(source, before)
+            raise
+        _still(source, before)
     except Rejected as why:
+        writer.recordings.pop(source.id, None)
         writer.rejected[source.id] = (why.code, why.detail)
     except MemoryError:
         writer.rejected[source.id] = ("decoder_error", "asked for more memory than a worker may")
     except OSError as err:
         writer.rejected[source.id] = ("unreadable", err.strerror or str(err))
+
+
+def _still(source: Source, before: stamps.Stamp) -> None:
+    if stamps.stamp(os.lstat(source.path)) != before:
+        raise Rejected("changed", CHANGED)

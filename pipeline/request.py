@@ -21,6 +21,8 @@ from pipeline.disk import store
 from pipeline.layouts import recognise as layouts
 from pipeline.progress import Progress
 
+DEMO = "demo"  # a folder of ARTIFACTS
+
 
 @dataclass
 class Request:
@@ -35,8 +37,16 @@ class Request:
     jobs: int
     max_rejected: float
 
+    def folder(self) -> Path:
+        """Where the recordings are; the demo corpus may have to be made there."""
+        return Path(self.data).resolve() if self.data else own_data() or self.artifacts / DEMO
+
     def root(self) -> Path:
-        return Path(self.data).resolve() if self.data else demo_or_data(self.artifacts)
+        """The same, with the demo corpus in it."""
+        root = self.folder()
+        if not self.data and root == self.artifacts / DEMO:
+            _make_demo(root)
+        return root
 
 
 class _Bytes(click.ParamType):
@@ -156,12 +166,7 @@ def own_data() -> Path | None:
     return None
 
 
-def demo_or_data(artifacts: Path) -> Path:
-    """data/, or the demo corpus while nothing is in it."""
-    data = own_data()
-    if data is not None:
-        return data
-    folder = artifacts / "demo"
+def _make_demo(folder: Path) -> None:
     with Progress("demo corpus", 1) as bar:
 
         def progress(done: int, total: int) -> None:
@@ -171,4 +176,3 @@ def demo_or_data(artifacts: Path) -> Path:
         made = demo.ensure(folder, progress=progress)
     if made:
         store.say(f"data/ is empty: made the demo corpus (synthetic sound) in {folder}")
-    return folder

@@ -68,7 +68,9 @@ def last(root: Path) -> Request | None:
 
 
 def _scan(asked: Request) -> scan.Manifest:
-    root = asked.root()
+    root, before = asked.root(), last(asked.artifacts)
+    if before is None or before.folder() != root:  # what a manifest is of, the last run says
+        store.remove(asked.artifacts / "manifest.jsonl")
     _remember(asked)
     began = time.monotonic()
     manifest = scan.scan(root, asked.artifacts, asked.layout, asked.role, asked.jobs)
@@ -86,10 +88,10 @@ def _scan(asked: Request) -> scan.Manifest:
 
 def _scanned(asked: Request) -> scan.Manifest:
     """What the scan before found, which must have been of the same folder."""
-    before, root = last(asked.artifacts), asked.root()
-    if before is not None and before.root() != root:
+    before, root = last(asked.artifacts), asked.folder()
+    if before is not None and before.folder() != root:
         raise UsageError(
-            f"the last scan was of {before.root()}, not of {root}",
+            f"the last scan was of {before.folder()}, not of {root}",
             do="run `make scan` with the same DATA first",
         )
     return scan.read(asked.artifacts, root)

@@ -140,7 +140,7 @@ def culprits(notes: Path, files: Mapping[str, int], attempt: Callable[[str], Non
     """Which files, noted by dead workers, kill a process of their own too."""
     named = {name(path): path for path in files}
     found: Condemned = {}
-    for note in sorted(notes.glob("*")):
+    for note in sorted(filter(lambda path: clean.NOTE.fullmatch(path.name), notes.glob("*"))):
         path = named.get(note.read_text()[:NAME])
         store.remove(note)
         exitcode = alone(path, files[path], attempt) if path else 0

@@ -140,7 +140,7 @@ def _headers() -> Iterator[Entry]:
     au = b".snd" + struct.pack(">5I", 24, 3200, 3, RATE, 1)
     yield "bad/au_declares_a_tenth.au", au + data, "bad_header"
     yield "bad/nist_declares_a_tenth.sph", _nist(data, RATE // 10), "bad_header"
-    yield "bad/a_page_of_zeros.wav", wav(data, after=bytes(5000)), "bad_header"
+    yield "bad/a_page_of_zeros.wav", wav(data, after=bytes(70000)), "bad_header"
     yield "bad/no_format.wav", b"RIFF\xff\x00\x00\x00WAVEdata\x10\x00\x00\x00" + data, "bad_header"
     yield "bad/many_chunks.wav", wav(data, before=chunk * 9000), "bad_header"
     yield "bad/chunk_past_end.wav", wav(data, before=b"junk\xff\xff\xff\x7f"), "truncated"
@@ -245,7 +245,7 @@ def _odd_wavs() -> Iterator[Entry]:
     wide = struct.pack("<HHIH", 22, 24, 4, 1) + guid  # WAVE_FORMAT_EXTENSIBLE, PCM
     ints = np.round(tone(25) * 2**23).astype("<i4")
     three = ints.view("u1").reshape(-1, 4)[:, :3].tobytes()
-    behind = b"\r\n", bytes(7), bytes(4096), b"TAG" + bytes(125), b"\0" + ID3
+    behind = b"\r\n", bytes(7), bytes(65536), b"TAG" + bytes(125), b"\0" + ID3
     yield "odd/stream_ffffffff.wav", wav(pcm(20), size=2**32 - 1, riff=2**32 - 1), None
     yield "odd/stream_7ffff000.wav", wav(pcm(21), size=0x7FFFF000, riff=0x7FFFF024), None
     yield "odd/stream_7fffffff.wav", wav(pcm(22), size=0x7FFFFFFF), None

@@ -33,7 +33,8 @@ def assert_budget_is_shared(
     monkeypatch.setattr(begin, lambda kind, root, plan, *rest: plans.extend(plan))
     one = train()
     assert one.code == 0, one.err
-    assert [each.config["settings"]["budget"] for each in plans] == [3600 / runs] * runs
+    settings = [each.config["settings"] for each in plans]
+    assert [(one["budget"], one["shared"]) for one in settings] == [(3600, runs)] * runs
     return plans
 
 

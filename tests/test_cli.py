@@ -215,6 +215,16 @@ def test_a_stage_goes_on_with_the_folder_that_was_scanned(
 
 
 @pytest.mark.usefixtures("here")
+def test_a_scan_that_fails_leaves_no_list_of_another_folder(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made / "artifacts", tmp_path / "a")
+    told = ["--data", str(tmp_path / "other"), "--artifacts", str(tmp_path / "a")]
+    done = CliRunner().invoke(cli.cli, ["scan", *told])
+    assert "no such folder" in str(done.exception)
+    done = CliRunner().invoke(cli.cli, ["decode", *told])
+    assert "no manifest" in str(done.exception)
+
+
+@pytest.mark.usefixtures("here")
 def test_resume_does_what_was_asked_last(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -250,6 +260,8 @@ def test_as_before_keeps_what_is_not_said(
     assert (kept["splits"], kept["layout"]) == (str(splits), "csv")
     assert kept["recipes"] == [str(made / "recipes" / "tiny-classes.toml")]
     run("features", "--as-before", *told, "--data", made / "data")  # the same folder, said again
+    (tmp_path / "link").symlink_to(made / "data")
+    run("features", "--as-before", *told, "--data", tmp_path / "link")
     kept = json.loads((tmp_path / "a" / ".cache" / "last.json").read_bytes())
     assert (kept["splits"], kept["layout"]) == (str(splits), "csv")
 

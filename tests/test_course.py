@@ -342,12 +342,13 @@ def together(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 def test_several_runs_on_several_machines_are_refused_before_the_first(
     tmp_path: Path, together: Callable[[], None], config: Config, asked: str
 ) -> None:
+    """Before a training begins its command asks; what goes on asks itself."""
     with pytest.raises(Interrupted):
         begin(Toy(stop=f"old{'-1of2' if config['fold'] else ''}"), tmp_path, config, "old")
     before, kind = states(tmp_path), Toy()
     together()
     for work in (
-        lambda: begin(kind, tmp_path, config),
+        lambda: course.on_one_machine(2, bool(config["fold"]), variants=True),
         lambda: resume(kind, tmp_path, min(before)),
     ):
         with pytest.raises(Changed, match=f"TF_CONFIG: several machines.* run, with {asked}, or"):

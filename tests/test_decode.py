@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from pipeline import decode, jobs, scan, suspects
+from pipeline import decode, jobs, scan, suspects, verify_corpus
 from pipeline.audio import codecs
 from pipeline.audio.pcm import Pack, Recording
 from pipeline.decode import Decoded
-from pipeline.disk import guard, stamps
+from pipeline.disk import guard, stamps, store
 from pipeline.errors import MelmillError, Rejected
 from pipeline.scan import Manifest
 from tests import inline
@@ -283,7 +283,7 @@ def test_reasons_that_may_pass_are_tried_again_and_others_are_not(
 @pytest.mark.parametrize(
     ("wrong", "lasts"),
     [
-        ("decoder_error", True), ("truncated", True), ("changed", False), ("unreadable", False),
+        ("decoder_error", False), ("truncated", True), ("changed", False), ("unreadable", False),
         ("timeout", False), ("decoder_crash", False), ("missing", False), ("not_regular", False),
     ],
 )  # fmt: skip
@@ -316,6 +316,41 @@ def test_a_rejection_for_the_bytes_outlives_its_pack(
     monkeypatch.setattr(decode, "decoder_version", lambda: "another")
     bench.decode()
     assert sorted(bench.opened) == ["bad.wav", "other.wav"]
+
+
+def test_a_file_that_is_cut_while_it_is_decoded_has_changed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not the cut file that its id names."""
+    whole = bench.add("a.wav", 1).read_bytes()
+    manifest, real = bench.scan(), codecs.open_sound
+
+    def cut(path: Path, *more: Any) -> codecs.Reader:
+        os.truncate(path, len(whole) // 2)
+        return real(path, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(codecs, "open_sound", cut)
+        assert bench.rejects(bench.decode(manifest)) == {"a.wav": "changed"}
+    (bench.data / "a.wav").write_bytes(whole)
+    assert bench.decode().rejected == {}
+
+
+def test_an_index_of_another_version_is_told_and_made_anew(bench: Bench) -> None:
+    bench.add("a.wav", 1)
+    found = bench.decode()
+    table = found.folder / "index.json"
+    right = table.read_bytes()
+    value = store.load_sealed(table)
+    value["recordings"] = {ident: row[:-1] for ident, row in value["recordings"].items()}
+    table.write_bytes(store.dump_json(store.seal(value)))
+    with pytest.raises(MelmillError, match="another version"):
+        decode.stored(table)
+    assert verify_corpus.check(bench.artifacts, 1)[0] == [
+        f"{table}: of another version. Run `make features`"
+    ]
+    bench.decode()
+    assert table.read_bytes() == right
 
 
 def test_bad_files_are_rejected_one_by_one(bench: Bench) -> None:
@@ -406,6 +441,13 @@ def test_a_file_alone_in_a_process_of_its_own(bench: Bench, tmp_path: Path) -> N
 
 def test_a_pool_that_died_before_any_file_names_none(tmp_path: Path) -> None:
     assert suspects.culprits(tmp_path / "none", {"a.wav": 1}, decode.listen) == {}
+
+
+def test_what_is_no_note_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / ".DS_Store").write_bytes(b"\xff\xfe")
+    (tmp_path / "77").write_text("nothing known")
+    assert suspects.culprits(tmp_path, {"a.wav": 1}, decode.listen) == {}
+    assert [path.name for path in tmp_path.iterdir()] == [".DS_Store"]
 
 
 # ------------------------------------------------------------------ twins and estimates

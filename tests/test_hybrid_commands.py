@@ -267,7 +267,8 @@ def test_every_variable_reaches_the_configuration(
     config = plan[0].config
     settings = config["settings"]
     assert (config["net"], config["augment"], config["ablation"]) == ("hybrid-small", None, False)
-    assert (settings["epochs"], settings["budget"], settings["seed"]) == (7, 5400 / 3, 3)
+    assert (settings["epochs"], settings["budget"], settings["seed"]) == (7, 5400, 3)
+    assert settings["shared"] == 3
     assert settings["precision"] == profiles.PROFILES["best"].settings.precision
     assert "ceiling 9.00 GB" in one.err
 

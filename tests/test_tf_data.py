@@ -199,6 +199,12 @@ def test_a_batch_that_does_not_divide_is_refused(
         made(index, held=held).epoch(0, share=Share(0, world), parts=parts)
 
 
+def test_the_advice_names_gpus_that_are_ours(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6")
+    with pytest.raises(DataError, match="Let 2 of them learn: CUDA_VISIBLE_DEVICES=4,5$"):
+        made(index).epoch(0, parts=3)
+
+
 @both
 def test_evaluation_sees_every_example_in_the_stored_order(index: Index, held: bool) -> None:
     examples = Examples(index, SPLITS, 8, shuffle=False, held=held)

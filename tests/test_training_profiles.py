@@ -7,13 +7,16 @@ import dataclasses
 import json
 import re
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from training import durable
+from training.engine.budget import Budget
 from training.engine.settings import Settings
 from training.errors import Changed
+from training.facts import called, differences
 from training.profiles import SEEDS, asked, back, kept, named
 
 
@@ -67,8 +70,8 @@ def changed(old: Settings, new: Settings) -> dict[str, Any]:
         ({"seed": 9, "epochs": 0, "budget": ""}, {}),
         ({"seed": 9, "budget": "1h30m"}, {"budget": 5400.0}),
         ({"seed": 9, "budget": "0"}, {"budget": 0.0}),  # without one, though the profile has
-        ({"seed": 9, "budget": "2h", "runs": 20}, {"budget": 360.0}),
-        ({"seed": 9, "runs": 4}, {"budget": 15.0}),  # the profile's own
+        ({"seed": 9, "budget": "2h", "runs": 20}, {"budget": 7200.0, "shared": 20}),
+        ({"seed": 9, "runs": 4}, {"shared": 4}),  # of the profile's own
         ({"seed": SEEDS - 1, "epochs": 1, "budget": "2d"},
          {"seed": 4294967295, "epochs": 1, "budget": 172800.0}),
     ],
@@ -146,3 +149,15 @@ def test_a_file_without_one_of_its_numbers_is_no_profile() -> None:
         back(Profile, {**kept(PLAIN), "settings": {"epoch_s": 3}})
     with pytest.raises(Changed, match="rate: out of range"):
         back(Profile, {**kept(PLAIN), "settings": {**kept(PLAIN)["settings"], "rate": -1.0}})
+
+
+def test_a_run_gets_its_share_of_a_budget() -> None:
+    keeper: Any = SimpleNamespace(learner=SimpleNamespace(settings=asked(SETTINGS, runs=4)))
+    assert Budget(keeper).limit == 15
+
+
+def test_how_many_share_a_budget_makes_no_other_run() -> None:
+    """Variants may join a run that began without them."""
+    one, four = ({"config": {"settings": vars(asked(SETTINGS, runs=n))}} for n in (1, 4))
+    assert differences(one, four) == []
+    assert called(one) == called(four)

@@ -14,7 +14,7 @@ from training import durable
 
 LIBRARIES = ("numpy", "torch", "tensorflow", "tensorflow-cpu", "keras")
 # What does not change the weights: it may differ when a run goes on, and is not in its name.
-FREE = {"save_steps", "save_seconds", "log_steps", "ablation"}
+FREE = {"save_steps", "save_seconds", "log_steps", "ablation", "shared"}
 MISSING = "nothing"
 
 

@@ -33,7 +33,7 @@ def asked(
         raise Changed("out of range", "SEED", f"0 to {SEEDS - 1}", seed)
     more: dict[str, Any] = {"epochs": epochs} if epochs else {}
     limit = seconds(budget) if budget else settings.budget
-    return replace(settings, seed=seed, budget=limit / runs, **more)
+    return replace(settings, seed=seed, budget=limit, shared=runs, **more)
 
 
 def chosen(

@@ -14,7 +14,7 @@ from pipeline.errors import Rejected
 
 W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 _W64_DATA = bytes.fromhex("64617461f3acd3118cd100c04f8edb8a")
-_PAGE = 4096  # bytes; zeros up to here fill a block of a disk
+_PAGE = 65536  # bytes; zeros up to here fill a block of a disk or a cluster of a memory card
 _CHUNKS = 4096  # more chunks than this is an attack, not a recording
 _TAGS = (b"TAG", b"ID3", b"APETAGEX")  # taggers put them behind whatever file they are given
 

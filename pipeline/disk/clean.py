@@ -16,7 +16,7 @@ from pathlib import Path
 from pipeline.disk import store
 
 RUNS = "runs"  # trained models
-FILES = {"manifest.jsonl", "rejected.csv", "splits.csv", "bench.json", "bench.png"}
+FILES = {"manifest.jsonl", "rejected.csv", "splits.csv"}
 CACHES = {"scan.json", "hashes.json", "packs.json", "last.json", "done.json", "speeds.json"}
 CACHES |= {"inside"}
 SHARD = re.compile(

@@ -47,7 +47,7 @@ def _need_writable(root: Path) -> None:
 
 
 def _need_no_links(root: Path) -> None:
-    """A run removes what it does not know from its folders: behind a link, somebody's files."""
+    """A run removes files of names that it gives: behind a link, another's."""
     for folder in (root, root / "labels"):
         for entry in os.scandir(folder) if folder.is_dir() else ():
             if entry.is_symlink() and entry.is_dir() and entry.name != "runs":  # that is training's

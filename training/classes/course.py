@@ -35,21 +35,21 @@ def begun(kind: Kind, root: Path, plan: Sequence[Planned], name: str, key: str) 
         ends = [one.end.removesuffix(of_fold("", one.config["fold"])) for one in plan]
         for end in dict.fromkeys(reversed(ends)):
             _free(kind, root, f"{name}{end}", fold)
-    _on_one_machine(plan)
     if len(plan) == 1:
         _alone(kind, root, plan[0].config, name)
     else:
         _all(kind, root, plan, name or digest([plan[-1].config, key])[:8])
 
 
-def _on_one_machine(plan: Sequence[Planned]) -> None:
-    """Several machines train one run: between two of them, nothing keeps them together."""
-    if len(plan) > 1 and place()[1] > 1:
-        asked = ["no FOLDS"] if plan[0].config["fold"] else []
-        asked += [] if all(one.told for one in plan) else ["ABLATION=no"]
+def on_one_machine(runs: int, folds: bool, variants: bool) -> None:
+    """Several machines train one run: between two of them, nothing keeps them together. To be
+    asked before anything waits for the others."""
+    if runs > 1 and place()[1] > 1:
+        asked = ["no FOLDS"] if folds else []
+        asked += ["ABLATION=no"] if variants else []
         do = f"train a single run, with {' and '.join(asked)}, or all of them on one machine"
         what = "several machines cannot train several runs"
-        raise Changed(what, "TF_CONFIG", "one run", len(plan), do)
+        raise Changed(what, "TF_CONFIG", "one run", runs, do)
 
 
 def _free(kind: Kind, root: Path, name: str, fold: Fold) -> None:
@@ -115,7 +115,7 @@ def resumed(kind: Kind, folder: Path, checkpoint: int = -1) -> None:
     one they are about is worked on last."""
     root, config = folder.parents[2], read_config(folder)["config"]
     plan = kind.plan(root, config)
-    _on_one_machine(plan)
+    on_one_machine(len(plan), bool(config["fold"]), not all(one.told for one in plan))
     if len(plan) == 1:
         _alone(kind, root, config, folder.name, checkpoint)
         return

@@ -16,6 +16,7 @@ from training.data.index import SPLITS, Field, Index, load_index
 from training.data.shards import read_shard
 from training.engine.keras_ranks import joined
 from training.engine.keras_train import Config
+from training.errors import Changed
 from training.run import cores
 
 AT_ONCE = 256  # examples in 64 bits
@@ -39,8 +40,11 @@ def of_run(root: Path, config: Config, name: str) -> list[Own]:
     if not config["fold"]:
         return [{"fold": None}]
     index = load_index(root / config["recipe"])
-    (field,) = (field for field in index.fields if field.name == name)
-    found = of_folds(index, field, config["fold"][1])
+    fields = {field.name: field for field in index.fields}
+    if name not in fields:
+        what, do = "the shards were built anew since", "train again under a new name with RUN="
+        raise Changed(what, index.folder, f"a field {name}", ", ".join(fields), do)
+    found = of_folds(index, fields[name], config["fold"][1])
     found[config["fold"][0] - 1] = {key: config[key] for key in found[0]}
     return found
 

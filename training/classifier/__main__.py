@@ -60,6 +60,7 @@ def train_command(
     from training.classes import course
     from training.classifier.train import planned
 
+    course.on_one_machine(len(names), folds > 0, variants=False)
     plan, key = planned(root, recipe, profile, words(teacher), weights, folds)
     course.begun(kind(), root, plan, run, key)
 

@@ -114,7 +114,9 @@ class Examples:
         pieces = share.world * parts
         if self.batch % pieces or (pieces > 1 and not self.shuffle):
             fit = max((n for n in range(1, parts) if not self.batch % (share.world * n)), default=0)
-            fewer = f"let {fit} of them learn: CUDA_VISIBLE_DEVICES={','.join(map(str, range(fit)))}"
+            seen = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(parts)))
+            some = ",".join(seen.split(",")[:fit])
+            fewer = f"let {fit} of them learn: CUDA_VISIBLE_DEVICES={some}"
             what = f"a batch of {self.batch} for {share.world} processes with {parts} replicas each"
             wanted = f"shuffled examples and a batch that {pieces} divides"
             do = fewer if fit else "let as many machines learn as divide it"

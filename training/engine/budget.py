@@ -23,7 +23,8 @@ class Budget:
 
     def __init__(self, keeper: Keeper) -> None:
         self.keeper, self.learner = keeper, keeper.learner
-        self.limit = keeper.learner.settings.budget
+        settings = keeper.learner.settings
+        self.limit = settings.budget / settings.shared
         self.scoring = 0.0  # seconds that scoring took the last time
         self.training = 0.0  # seconds that this process has trained
         self.trained = 0  # and the steps it took

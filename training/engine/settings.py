@@ -28,6 +28,7 @@ class Settings:
     precision: str = "float32"  # auto: bf16 or fp16 on a GPU that has it, float32 elsewhere
     ema: float = 0.0  # decay of the weights' running average, which is then scored and used
     budget: float = 0.0  # seconds, over all resumes
+    shared: int = 1  # runs that have the budget together
     seed: int = 0
     save_steps: int = 0  # a checkpoint every so many steps, besides one an epoch
     save_seconds: float = 600.0  # and every so many seconds
@@ -37,7 +38,7 @@ class Settings:
         for name, known in (("schedule", SCHEDULES), ("precision", PRECISIONS)):
             if getattr(self, name) not in known:
                 raise Changed("unknown value", name, f"one of {known}", getattr(self, name))
-        above = {n: getattr(self, n) for n in ("epochs", "rate", "log_steps", "patience")}
+        above = {n: getattr(self, n) for n in ("epochs", "rate", "log_steps", "patience", "shared")}
         parts = {n: getattr(self, n) for n in ("least", "factor", "ema")}
         others = ("warmup", "stop", "clip", "budget", "save_steps", "save_seconds")
         wrong = [n for n, value in above.items() if not value > 0]

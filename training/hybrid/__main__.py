@@ -62,6 +62,7 @@ def train_command(
     from training.classes import course
     from training.hybrid.train import planned
 
+    course.on_one_machine(len(each), folds > 0, variants=ablation)
     plan, name, key = planned(root, recipe, profile, folds, ablation, ceiling, run)
     course.begun(kind(), root, plan, name, key)
 
