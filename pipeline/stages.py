@@ -5,9 +5,12 @@ shards, says what came of each and how fast it was. Writes: the summary on stdou
 `resume`; everything else through the stages.
 """
 
+import contextlib
 import dataclasses
+import os
 import time
 from pathlib import Path
+from typing import Any
 
 from pipeline import build, cookbook, corpus, decode, plan, scan, unchanged
 from pipeline.disk import clean, guard, stamps, store
@@ -24,6 +27,7 @@ MORE = (
     "say ROLE=clean, noise or music if all of it is of one role; give each class a folder; "
     "or tell more in a list (melmill.csv)"
 )
+SCANNED = "scanned"  # in last.json: the folder that manifest.jsonl is of
 
 
 def features(asked: Request) -> None:
@@ -31,7 +35,7 @@ def features(asked: Request) -> None:
         clean.sweep_temps(asked.artifacts)
         look = unchanged.Look(asked)
         if told := look.told():
-            _remember(asked)
+            _remember(asked, asked.folder())
             print(told)
             return
         manifest = _scan(asked)
@@ -61,19 +65,22 @@ def shards_alone(asked: Request) -> None:
 def last(root: Path) -> Request | None:
     """What was asked for the last time."""
     try:
-        last = store.load_json(root / ".cache" / "last.json")
+        last = _noted(root)
+        last.pop(SCANNED, "")
         return Request(**{**last, "artifacts": root, "recipes": tuple(last["recipes"])})
-    except (FileNotFoundError, TypeError, KeyError):
+    except (FileNotFoundError, TypeError, KeyError, AttributeError):
         return None
 
 
 def _scan(asked: Request) -> scan.Manifest:
-    root, before = asked.root(), last(asked.artifacts)
-    if before is None or before.folder() != root:  # what a manifest is of, the last run says
-        store.remove(asked.artifacts / "manifest.jsonl")
-    _remember(asked)
+    root = asked.root()
+    known = False
+    with contextlib.suppress(OSError, MelmillError, AttributeError):  # a note, which may be lost
+        known = _noted(asked.artifacts).get(SCANNED) == os.fspath(root)
+    _remember(asked, root if known else "")  # the list that stands may be another folder's
     began = time.monotonic()
     manifest = scan.scan(root, asked.artifacts, asked.layout, asked.role, asked.jobs)
+    _remember(asked, root)
     elapsed = time.monotonic() - began
     note(asked.artifacts, "scan", *manifest.looked, elapsed, asked.jobs)
     print(f"{scanned(manifest, root)}, in {elapsed:.1f} s")
@@ -88,19 +95,25 @@ def _scan(asked: Request) -> scan.Manifest:
 
 def _scanned(asked: Request) -> scan.Manifest:
     """What the scan before found, which must have been of the same folder."""
-    before, root = last(asked.artifacts), asked.folder()
-    if before is not None and before.folder() != root:
+    root, of = asked.folder(), None
+    with contextlib.suppress(FileNotFoundError, AttributeError):
+        of = _noted(asked.artifacts).get(SCANNED)
+    if of not in (None, os.fspath(root)):
         raise UsageError(
-            f"the last scan was of {before.folder()}, not of {root}",
+            f"the last scan was of {of}, not of {root}" if of else "the last scan did not end",
             do="run `make scan` with the same DATA first",
         )
     return scan.read(asked.artifacts, root)
 
 
-def _remember(asked: Request) -> None:
-    """For `resume`."""
-    kept = dataclasses.asdict(asked) | {"artifacts": ""}
+def _remember(asked: Request, scanned: Path | str) -> None:
+    """For `resume`; and which folder the manifest is of."""
+    kept = dataclasses.asdict(asked) | {"artifacts": "", SCANNED: os.fspath(scanned)}
     store.write_if_changed(asked.artifacts / ".cache" / "last.json", store.dump_json(kept))
+
+
+def _noted(root: Path) -> Any:
+    return store.load_json(root / ".cache" / "last.json")
 
 
 def _decode(asked: Request, manifest: scan.Manifest) -> corpus.Corpus:

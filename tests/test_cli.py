@@ -215,13 +215,17 @@ def test_a_stage_goes_on_with_the_folder_that_was_scanned(
 
 
 @pytest.mark.usefixtures("here")
-def test_a_scan_that_fails_leaves_no_list_of_another_folder(made: Path, tmp_path: Path) -> None:
+def test_a_stage_does_not_go_on_from_a_scan_that_failed(made: Path, tmp_path: Path) -> None:
     shutil.copytree(made / "artifacts", tmp_path / "a")
     told = ["--data", str(tmp_path / "other"), "--artifacts", str(tmp_path / "a")]
     done = CliRunner().invoke(cli.cli, ["scan", *told])
     assert "no such folder" in str(done.exception)
     done = CliRunner().invoke(cli.cli, ["decode", *told])
-    assert "no manifest" in str(done.exception)
+    assert "the last scan did not end" in str(done.exception)
+    stands = ["--data", str(made / "data"), "--artifacts", str(tmp_path / "a")]
+    assert "the last scan did not end" in str(
+        CliRunner().invoke(cli.cli, ["decode", *stands]).exception
+    )
 
 
 @pytest.mark.usefixtures("here")

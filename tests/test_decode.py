@@ -331,7 +331,8 @@ def test_a_file_that_is_cut_while_it_is_decoded_has_changed(
 
     with monkeypatch.context() as patch:
         patch.setattr(codecs, "open_sound", cut)
-        assert bench.rejects(bench.decode(manifest)) == {"a.wav": "changed"}
+        found = bench.decode(manifest)
+    assert [why for why, _ in found.rejected.values()] == ["changed"]
     (bench.data / "a.wav").write_bytes(whole)
     assert bench.decode().rejected == {}
 
