@@ -106,7 +106,7 @@ def _decode_one(writer: PackWriter, source: Source, watch: suspects.Watch) -> No
                 sound = reader.sound
                 blocks = watch.counted(reader.blocks(), sound.rate)
                 writer.add(source.id, sound.rate, sound.codec, sound.store, blocks)
-        except Rejected:  # a file that is cut meanwhile is refused as a cut one
+        except Rejected:  # what is cut meanwhile looks like a bad file
             _still(source, before)
             raise
         _still(source, before)

@@ -29,7 +29,7 @@ from tests.obeyed import learnt, names  # noqa: E402
 from tests.smallest import tiny  # noqa: E402
 from training import durable, run  # noqa: E402
 from training import report as of_runs  # noqa: E402
-from training.classes import course, report  # noqa: E402
+from training.classes import course, moments, report  # noqa: E402
 from training.classifier import __main__ as script  # noqa: E402
 from training.classifier import kind, profiles, train, use  # noqa: E402
 from training.classifier.teacher import FILE  # noqa: E402
@@ -37,6 +37,7 @@ from training.data.index import load_index  # noqa: E402
 from training.durable import hash_of  # noqa: E402
 from training.engine import keras_ranks  # noqa: E402
 from training.engine.checkpoint import Checkpoints, step_of  # noqa: E402
+from training.errors import Changed  # noqa: E402
 from training.run import opened, read_config, read_state  # noqa: E402
 
 LOUD, WIDE, PLAIN = "tiny-other", "tiny-wide", "tiny-plain"
@@ -199,6 +200,12 @@ def test_folds_on_several_machines_are_refused_before_any_waits(
     monkeypatch.setattr(train, "planned", None)  # it is not come to
     one = told("train", artifacts, FOLDS="3")
     obeyed.assert_one_line(one, 2, "several machines cannot train several runs")
+
+
+def test_a_fold_whose_field_is_gone_says_what_to_do(artifacts: Path) -> None:
+    said = "the shards were built anew since; expected a field gone; got .*RUN="
+    with pytest.raises(Changed, match=said):
+        moments.of_run(artifacts, {"fold": [1, 2], "recipe": NAME}, "gone")
 
 
 @pytest.mark.parametrize(("folds", "runs"), [("0", 1), ("3", 3)])

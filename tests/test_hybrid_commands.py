@@ -273,6 +273,17 @@ def test_every_variable_reaches_the_configuration(
     assert "ceiling 9.00 GB" in one.err
 
 
+def test_variants_on_several_machines_are_refused_before_any_waits(
+    made: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, value in trainings.KERAS.places(0, [1, 2]).items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setattr("training.hybrid.train.planned", None)  # it is not come to
+    one = told("train", made[0])
+    assert one.code == 2
+    assert "several machines cannot train several runs" in one.err
+
+
 @pytest.mark.parametrize(("folds", "runs"), [("0", 4), ("2", 8)])
 def test_a_budget_is_shared_by_all_runs_of_a_training(
     made: Made, monkeypatch: pytest.MonkeyPatch, folds: str, runs: int
